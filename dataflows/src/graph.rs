@@ -1,0 +1,13 @@
+//! The graph over nodes: each collection an operator, each operator beside its plain recompute.
+//!
+//! All collections have `u64` epochs as times and `isize` differences.
+
+pub mod codebook;
+pub mod kmeans;
+pub mod node;
+pub mod score;
+
+/// The timely timestamp: one committed step of the whole engine.
+pub type Epoch = u64;
+/// A change of multiplicity.
+pub type Diff = isize;

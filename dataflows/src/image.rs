@@ -1,0 +1,4 @@
+//! Pictures as the vision code works on them.
+
+pub mod crop;
+pub mod gray;

@@ -1,0 +1,1 @@
+//! Following a mined region over the next frames.

@@ -1,0 +1,1 @@
+//! Kinetograph's ingest.

@@ -1,0 +1,6 @@
+//! Kinetograph: live or growing video in, a graph of moving objects and a trained representation out.
+//!
+//! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
+//! trainer and the command line.
+
+pub mod store;

@@ -1,0 +1,2 @@
+//! The `kinetograph` command.
+fn main() {}

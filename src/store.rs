@@ -1,0 +1,146 @@
+//! Durable state behind one small trait: named tables of ordered byte keys, changed by whole transactions.
+
+pub mod memory;
+
+/// A table of the store. Its number on disk never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Single values by name: format, configuration, last epoch, digests, counters.
+    Meta = 0,
+    /// Source id to its record: URI, fingerprint, position, how it ended.
+    Sources = 1,
+    /// Node to where it was seen.
+    Nodes = 2,
+    /// Node to its crop, JPEG.
+    Crops = 3,
+    /// Embedding space and node to the vector, little-endian f32.
+    Vectors = 4,
+    /// Node to its cell.
+    Cells = 5,
+    /// Node to its group.
+    Groups = 6,
+    /// Node and cell to the best neighbours found in that cell.
+    Lists = 7,
+    /// Child clusters, keyed by their members.
+    Clusters = 8,
+    /// Inter-instance edges.
+    Edges = 9,
+    /// Transitive pairs with their reasons.
+    Pairs = 10,
+    /// Node to its class.
+    Classes = 11,
+    /// Epoch to what arrived in it and which decisions were taken from it.
+    Log = 12,
+    /// Epoch to the changes that the trainer follows.
+    Deltas = 13,
+    /// The reservoir of whole stills, JPEG.
+    Stills = 14,
+}
+
+impl Table {
+    /// Every table, in the order of its number.
+    pub const ALL: [Table; 15] = [
+        Table::Meta,
+        Table::Sources,
+        Table::Nodes,
+        Table::Crops,
+        Table::Vectors,
+        Table::Cells,
+        Table::Groups,
+        Table::Lists,
+        Table::Clusters,
+        Table::Edges,
+        Table::Pairs,
+        Table::Classes,
+        Table::Log,
+        Table::Deltas,
+        Table::Stills,
+    ];
+}
+
+/// What can go wrong with a store. Each names the place and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full: nothing of the transaction was written.
+    #[error("{place}: no space left on the device; free some and start again, nothing committed is lost")]
+    Full {
+        /// The state's folder.
+        place: String,
+    },
+    /// Another process writes to this state.
+    #[error("{place}: another kinetograph process is writing to this state; wait for it or stop it")]
+    Busy {
+        /// The state's folder.
+        place: String,
+    },
+    /// Anything else the engine underneath reports.
+    #[error("{place}: {reason}")]
+    Engine {
+        /// The state's folder.
+        place: String,
+        /// The engine's own words.
+        reason: String,
+    },
+}
+
+/// Changes that become visible and durable together, or not at all. Later changes of one key win.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    changes: Vec<(Table, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// Sets `key` to `value`.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.changes.push((table, key.into(), Some(value.into())));
+    }
+
+    /// Removes `key`; nothing happens when it is not there.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.changes.push((table, key.into(), None));
+    }
+
+    /// The changes in order: `None` removes.
+    pub fn changes(&self) -> &[(Table, Vec<u8>, Option<Vec<u8>>)] {
+        &self.changes
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// A durable store. One process writes at a time; readers see the last commit and never wait for the writer.
+pub trait Store: Send + Sync {
+    /// Makes the whole batch visible and durable (on disk, past a power cut) before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store is then as before the call.
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// A view of the last commit that later commits do not change.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the engine cannot be read.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, StoreError>;
+}
+
+/// What `Snapshot::scan` calls for each (key, value); it goes on while that returns `true`.
+pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> bool + 'v;
+
+/// The store as of one commit.
+pub trait Snapshot {
+    /// The value at `key`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the engine cannot be read.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Calls `visit` for each key at or after `from`, in the order of their bytes, until it returns `false`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the engine cannot be read.
+    fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+}
