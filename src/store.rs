@@ -36,11 +36,13 @@ pub enum Table {
     Deltas = 13,
     /// The reservoir of whole stills, JPEG.
     Stills = 14,
+    /// Decisions about the codebook, by the epoch they take effect at.
+    Decisions = 15,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 16] = [
         Table::Meta,
         Table::Sources,
         Table::Nodes,
@@ -56,6 +58,7 @@ impl Table {
         Table::Log,
         Table::Deltas,
         Table::Stills,
+        Table::Decisions,
     ];
 }
 
@@ -84,10 +87,13 @@ pub enum StoreError {
     },
 }
 
+/// One change: table, key, and the value to set or `None` to remove.
+pub type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+
 /// Changes that become visible and durable together, or not at all. Later changes of one key win.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    changes: Vec<(Table, Vec<u8>, Option<Vec<u8>>)>,
+    changes: Vec<Change>,
 }
 
 impl Batch {
@@ -101,8 +107,8 @@ impl Batch {
         self.changes.push((table, key.into(), None));
     }
 
-    /// The changes in order: `None` removes.
-    pub fn changes(&self) -> &[(Table, Vec<u8>, Option<Vec<u8>>)] {
+    /// The changes in order.
+    pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 

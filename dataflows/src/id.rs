@@ -35,7 +35,7 @@ impl TrackId {
     /// ```
     pub fn new(source: SourceId, segment: u64, ordinal: u64) -> Option<Self> {
         (segment < SEGMENTS_PER_SOURCE && ordinal < TRACKS_PER_SEGMENT)
-            .then(|| TrackId(u64::from(source.0) << 32 | segment * TRACKS_PER_SEGMENT + ordinal))
+            .then(|| TrackId((u64::from(source.0) << 32) | (segment * TRACKS_PER_SEGMENT + ordinal)))
     }
 
     /// The video it was seen in.
@@ -45,7 +45,7 @@ impl TrackId {
 
     /// Its `view`-th view, 0 for the first; `None` past 255.
     pub fn node(self, view: usize) -> Option<NodeId> {
-        u8::try_from(view).ok().map(|view| NodeId(self.0 << 8 | u64::from(view)))
+        u8::try_from(view).ok().map(|view| NodeId((self.0 << 8) | u64::from(view)))
     }
 }
 

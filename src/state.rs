@@ -1,0 +1,162 @@
+//! What the engine keeps on disk: typed records over the [`store`](crate::store), one transaction an epoch.
+
+pub mod digest;
+pub mod key;
+pub mod record;
+pub mod view;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::store::{Batch, Store, StoreError, Table};
+use record::Format;
+use view::View;
+
+/// Version of the records below; a state of another version is refused.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What can go wrong with a state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The store underneath.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no state where one was expected.
+    #[error("{0}: no kinetograph state here; `kinetograph run SOURCE... --state {0}` makes one")]
+    Missing(String),
+    /// The state was written by another version of this program.
+    #[error(
+        "{place}: state format {found}, this program reads {FORMAT_VERSION}; use the version that wrote it"
+    )]
+    Version {
+        /// The state's folder.
+        place: String,
+        /// The version found.
+        found: u32,
+    },
+    /// A record that cannot be read.
+    #[error("{place}: damaged record in {table:?}: {reason}; `kinetograph verify` says what else is wrong")]
+    Damaged {
+        /// The state's folder.
+        place: String,
+        /// The table of the record.
+        table: Table,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A setting that the stored graph depends on is not what it was when the state was made.
+    #[error(
+        "{place}: made with {key} = {stored}, now asked for {key} = {asked}; keep it, or start a new --state"
+    )]
+    Setting {
+        /// The state's folder.
+        place: String,
+        /// Dotted name of the setting.
+        key: String,
+        /// Its value in the state.
+        stored: String,
+        /// Its value now.
+        asked: String,
+    },
+}
+
+/// A state folder: the store, the trainer's files, the name they are known by in messages.
+#[derive(Clone)]
+pub struct State {
+    store: Arc<dyn Store>,
+    dir: PathBuf,
+}
+
+impl State {
+    /// A state over `store` that is known as `dir` in messages; a store without a format record is given one.
+    ///
+    /// # Errors
+    /// [`StateError`] when the store cannot be read or holds another version's records.
+    pub fn over(store: Arc<dyn Store>, dir: &Path) -> Result<Self, StateError> {
+        let state = State { store, dir: dir.to_path_buf() };
+        match state.format()? {
+            Some(found) if found != FORMAT_VERSION => {
+                Err(StateError::Version { place: state.place(), found })
+            }
+            Some(_) => Ok(state),
+            None => {
+                let mut batch = Batch::default();
+                batch.put(Table::Meta, key::FORMAT, encode(&Format { version: FORMAT_VERSION }));
+                state.store.commit(&batch)?;
+                Ok(state)
+            }
+        }
+    }
+
+    /// A state over a store that is only read.
+    ///
+    /// # Errors
+    /// [`StateError`] when there is no state in it, or another version's.
+    pub fn over_existing(store: Arc<dyn Store>, dir: &Path) -> Result<Self, StateError> {
+        let state = State { store, dir: dir.to_path_buf() };
+        match state.format()? {
+            Some(FORMAT_VERSION) => Ok(state),
+            Some(found) => Err(StateError::Version { place: state.place(), found }),
+            None => Err(StateError::Missing(state.place())),
+        }
+    }
+
+    /// The state's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The folder as messages name it.
+    pub fn place(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    /// Where the trainer keeps checkpoints and its loss curve.
+    pub fn train_dir(&self) -> PathBuf {
+        self.dir.join("train")
+    }
+
+    /// Everything as of the last commit; later commits do not change it.
+    ///
+    /// # Errors
+    /// [`StateError`] when the store cannot be read.
+    pub fn view(&self) -> Result<View<'_>, StateError> {
+        Ok(View::new(self.store.snapshot()?, self.place()))
+    }
+
+    /// Makes `batch` durable.
+    ///
+    /// # Errors
+    /// [`StateError`]; nothing of the batch is then written.
+    pub fn commit(&self, batch: &Batch) -> Result<(), StateError> {
+        Ok(self.store.commit(batch)?)
+    }
+
+    fn format(&self) -> Result<Option<u32>, StateError> {
+        let snapshot = self.store.snapshot()?;
+        let Some(bytes) = snapshot.get(Table::Meta, key::FORMAT)? else { return Ok(None) };
+        let format: Format = decode(&bytes, Table::Meta, &self.place())?;
+        Ok(Some(format.version))
+    }
+}
+
+/// A record's bytes.
+pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    // Records are plain structs, maps and numbers; postcard fails only on types whose length is unknown.
+    postcard::to_stdvec(record).expect("a plain record always has an encoding")
+}
+
+/// The record in `bytes`.
+///
+/// # Errors
+/// [`StateError::Damaged`] when they hold no such record.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], table: Table, place: &str) -> Result<T, StateError> {
+    postcard::from_bytes(bytes).map_err(|error| StateError::Damaged {
+        place: place.to_string(),
+        table,
+        reason: error.to_string(),
+    })
+}

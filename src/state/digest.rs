@@ -1,0 +1,69 @@
+//! Digests of collections: equal digests mean equal collections, whatever order they were built in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kinetograph_dataflows::graph::node::ClassId;
+use kinetograph_dataflows::id::NodeId;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The sum of the hashes of a collection's records, modulo 2^128.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest(u128);
+
+impl Digest {
+    /// Adds the record (`key`, `value`).
+    pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        let mut record = Vec::with_capacity(8 + key.len() + value.len());
+        record.extend_from_slice(&(key.len() as u64).to_le_bytes());
+        record.extend_from_slice(key);
+        record.extend_from_slice(value);
+        self.0 = self.0.wrapping_add(xxh3_128(&record));
+    }
+
+    /// Of a labelling: the same for every labelling that is the same partition.
+    pub fn of_partition(labels: impl IntoIterator<Item = (NodeId, ClassId)>) -> Self {
+        let labels: Vec<_> = labels.into_iter().collect();
+        let mut first: BTreeMap<ClassId, NodeId> = BTreeMap::new();
+        for (node, label) in &labels {
+            first.entry(*label).and_modify(|least| *least = (*least).min(*node)).or_insert(*node);
+        }
+        let mut digest = Digest::default();
+        for (node, label) in &labels {
+            digest.add(&node.0.to_be_bytes(), &first[label].0.to_be_bytes());
+        }
+        digest
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_does_not_know_the_order_but_knows_every_byte() {
+        let of = |records: &[(&str, &str)]| {
+            let mut digest = Digest::default();
+            records.iter().for_each(|(k, v)| digest.add(k.as_bytes(), v.as_bytes()));
+            digest
+        };
+        assert_eq!(of(&[("a", "1"), ("b", "2")]), of(&[("b", "2"), ("a", "1")]));
+        assert_ne!(of(&[("a", "1")]), of(&[("a1", "")]));
+        assert_ne!(of(&[("a", "1"), ("a", "1")]), of(&[]));
+    }
+
+    #[test]
+    fn two_labellings_of_one_partition_have_one_digest() {
+        let of = |labels: &[u64]| {
+            Digest::of_partition(labels.iter().enumerate().map(|(n, l)| (NodeId(n as u64), ClassId(*l))))
+        };
+        assert_eq!(of(&[7, 7, 3]), of(&[1, 1, 9]));
+        assert_ne!(of(&[7, 7, 3]), of(&[7, 3, 3]));
+    }
+}

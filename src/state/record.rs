@@ -1,0 +1,105 @@
+//! The records of a state.
+
+use std::collections::BTreeMap;
+
+use kinetograph_dataflows::frame::PixelBox;
+use kinetograph_dataflows::graph::codebook::Decision;
+use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
+use kinetograph_dataflows::id::{NodeId, SourceId};
+use serde::{Deserialize, Serialize};
+
+/// The state's own version.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Format {
+    /// Compared with [`FORMAT_VERSION`](super::FORMAT_VERSION).
+    pub version: u32,
+}
+
+/// A source, and how far it has been read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// Where it is read from.
+    pub uri: String,
+    /// A short name for people.
+    pub name: String,
+    /// Tells two files at one place apart.
+    pub fingerprint: String,
+    /// Frames committed: the next frame to take.
+    pub position: u64,
+    /// Whether its end was committed.
+    pub ended: bool,
+    /// Why it ended early.
+    pub failure: Option<String>,
+    /// What was seen in it.
+    pub counts: Counts,
+}
+
+/// What was counted in a source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Frames that went through the vision code.
+    pub frames: u64,
+    /// Frames with at least one mined region.
+    pub mined: u64,
+    /// Frames without one, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Tracks begun.
+    pub tracks_started: u64,
+    /// Tracks that reached their length and became nodes.
+    pub tracks_finished: u64,
+    /// Tracks dropped, by reason.
+    pub tracks_lost: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// Adds what `more` counted.
+    pub fn add(&mut self, more: &Counts) {
+        self.frames += more.frames;
+        self.mined += more.mined;
+        self.tracks_started += more.tracks_started;
+        self.tracks_finished += more.tracks_finished;
+        for (name, count) in &more.rejected {
+            *self.rejected.entry(name.clone()).or_default() += count;
+        }
+        for (name, count) in &more.tracks_lost {
+            *self.tracks_lost.entry(name.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Where and when a node was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Number of its frame in the source, 0-based.
+    pub seq: u64,
+    /// Presentation time of that frame, nanoseconds.
+    pub pts_ns: u64,
+    /// The object, in source pixels.
+    pub region: PixelBox,
+    /// The square that was cut, in source pixels.
+    pub crop_box: PixelBox,
+    /// The epoch that brought it.
+    pub epoch: u64,
+}
+
+/// What arrived in an epoch, and what was decided from it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochLog {
+    /// Frames taken, source by source: first, and one past the last.
+    pub slices: Vec<(SourceId, u64, u64)>,
+    /// Decisions about the codebook, and the epoch they take effect at.
+    pub decisions: Vec<(u64, Decision)>,
+}
+
+/// Changes of one epoch that the trainer follows: +1 came, -1 went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochDelta {
+    /// Nodes; intra-instance pairs follow from their tracks.
+    pub nodes: Vec<(NodeId, i8)>,
+    /// Transitive pairs, one record a reason.
+    pub pairs: Vec<(Pair, i8)>,
+    /// Groups of nodes.
+    pub groups: Vec<(NodeId, GroupId, i8)>,
+    /// Classes of nodes.
+    pub classes: Vec<(NodeId, ClassId, i8)>,
+}

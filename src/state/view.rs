@@ -1,0 +1,291 @@
+//! Reading a state: everything as of one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kinetograph_dataflows::graph::codebook::Decision;
+use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
+use kinetograph_dataflows::id::{NodeId, SourceId};
+use serde::de::DeserializeOwned;
+
+use super::digest::Digest;
+use super::key::{self, FIRST_SPACE};
+use super::record::{EpochDelta, EpochLog, NodeRecord, SourceRecord};
+use super::{StateError, decode};
+use crate::store::{Snapshot, Table};
+
+/// A state as of one commit.
+pub struct View<'s> {
+    snapshot: Box<dyn Snapshot + 's>,
+    place: String,
+}
+
+impl<'s> View<'s> {
+    /// Over a snapshot of the store; `place` names it in messages.
+    pub fn new(snapshot: Box<dyn Snapshot + 's>, place: String) -> Self {
+        View { snapshot, place }
+    }
+
+    /// The last committed epoch; 0 before the first.
+    ///
+    /// # Errors
+    /// As every method here: [`StateError`] when the store cannot be read or a record is damaged.
+    pub fn epoch(&self) -> Result<u64, StateError> {
+        Ok(self.meta(key::EPOCH)?.unwrap_or(0))
+    }
+
+    /// The first epoch whose deltas are kept.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn since(&self) -> Result<u64, StateError> {
+        Ok(self.meta(key::SINCE)?.unwrap_or(0))
+    }
+
+    /// A single value of the meta table.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn meta<T: DeserializeOwned>(&self, name: &[u8]) -> Result<Option<T>, StateError> {
+        let bytes = self.snapshot.get(Table::Meta, name)?;
+        bytes.map(|bytes| decode(&bytes, Table::Meta, &self.place)).transpose()
+    }
+
+    /// All sources, by id.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn sources(&self) -> Result<BTreeMap<SourceId, SourceRecord>, StateError> {
+        self.collect(Table::Sources, |key, value| {
+            let record = decode(value, Table::Sources, &self.place)?;
+            Ok(key::u32_at(key, 0).map(|id| (SourceId(id), record)))
+        })
+    }
+
+    /// All nodes, by id.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn nodes(&self) -> Result<BTreeMap<NodeId, NodeRecord>, StateError> {
+        self.collect(Table::Nodes, |key, value| {
+            let record = decode(value, Table::Nodes, &self.place)?;
+            Ok(key::u64_at(key, 0).map(|id| (NodeId(id), record)))
+        })
+    }
+
+    /// A node's crop: JPEG, 96 x 96.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn crop(&self, node: NodeId) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.snapshot.get(Table::Crops, &key::node(node))?)
+    }
+
+    /// Every node's vector, by id.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn vectors(&self) -> Result<BTreeMap<NodeId, Arc<[f32]>>, StateError> {
+        self.collect(Table::Vectors, |key, value| {
+            let whole = value.len().is_multiple_of(4);
+            let vector: Arc<[f32]> =
+                value.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            Ok(key::u64_at(key, 2).filter(|_| whole).map(|id| (NodeId(id), vector)))
+        })
+    }
+
+    /// The cell that stores each node.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn cells(&self) -> Result<BTreeMap<NodeId, CellId>, StateError> {
+        self.collect(Table::Cells, |key, value| {
+            Ok(key::u64_at(key, 0).zip(key::u32_at(value, 0)).map(|(n, c)| (NodeId(n), CellId(c))))
+        })
+    }
+
+    /// The group of each node.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn groups(&self) -> Result<BTreeMap<NodeId, GroupId>, StateError> {
+        self.collect(Table::Groups, |key, value| {
+            Ok(key::u64_at(key, 0).zip(key::u32_at(value, 0)).map(|(n, g)| (NodeId(n), GroupId(g))))
+        })
+    }
+
+    /// The class of each node.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn classes(&self) -> Result<BTreeMap<NodeId, ClassId>, StateError> {
+        self.collect(Table::Classes, |key, value| {
+            Ok(key::u64_at(key, 0).zip(key::u64_at(value, 0)).map(|(n, c)| (NodeId(n), ClassId(c))))
+        })
+    }
+
+    /// Each node's best neighbours in each cell it looks into.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn lists(&self) -> Result<BTreeMap<(NodeId, CellId), List>, StateError> {
+        self.collect(Table::Lists, |key, value| {
+            let list: List = decode(value, Table::Lists, &self.place)?;
+            let id = key::u64_at(key, 2).zip(key::u32_at(key, 10));
+            Ok(id.map(|(n, c)| ((NodeId(n), CellId(c)), list)))
+        })
+    }
+
+    /// Each node's `k` nearest neighbours: its lists merged.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn neighbours(&self, k: usize) -> Result<BTreeMap<NodeId, List>, StateError> {
+        let mut merged: BTreeMap<NodeId, List> = BTreeMap::new();
+        for ((node, _), list) in self.lists()? {
+            merged.entry(node).or_default().extend(list);
+        }
+        for list in merged.values_mut() {
+            list.sort_unstable();
+            list.truncate(k);
+        }
+        Ok(merged)
+    }
+
+    /// Child clusters, each sorted by node.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn clusters(&self) -> Result<Vec<Cluster>, StateError> {
+        self.collect(Table::Clusters, |key, _| Ok(key::nodes_at(key, 0)))
+    }
+
+    /// Inter-instance edges, the smaller node first.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn inter(&self) -> Result<Vec<(NodeId, NodeId)>, StateError> {
+        self.collect(Table::Edges, |key, _| {
+            Ok(key::u64_at(key, 0).zip(key::u64_at(key, 8)).map(|(a, b)| (NodeId(a), NodeId(b))))
+        })
+    }
+
+    /// Transitive pairs, one record a reason.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn pairs(&self) -> Result<Vec<Pair>, StateError> {
+        self.collect(Table::Pairs, |key, _| Ok(key::pair_at(key)))
+    }
+
+    /// Decisions about the codebook with the epoch they take effect at, in order.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn decisions(&self) -> Result<Vec<(u64, Decision)>, StateError> {
+        self.collect(Table::Decisions, |key, value| {
+            let decision = decode(value, Table::Decisions, &self.place)?;
+            Ok(key::u64_at(key, 0).map(|effective| (effective, decision)))
+        })
+    }
+
+    /// What arrived in each epoch from `from` on.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn log(&self, from: u64) -> Result<BTreeMap<u64, EpochLog>, StateError> {
+        self.collect_from(Table::Log, &key::epoch(from), |key, value| {
+            let log = decode(value, Table::Log, &self.place)?;
+            Ok(key::u64_at(key, 0).map(|epoch| (epoch, log)))
+        })
+    }
+
+    /// What changed for the trainer in each epoch from `from` on.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn deltas(&self, from: u64) -> Result<BTreeMap<u64, EpochDelta>, StateError> {
+        self.collect_from(Table::Deltas, &key::epoch(from), |key, value| {
+            let delta = decode(value, Table::Deltas, &self.place)?;
+            Ok(key::u64_at(key, 0).map(|epoch| (epoch, delta)))
+        })
+    }
+
+    /// Keys of the kept stills: rank in the reservoir, source, frame.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn stills(&self) -> Result<Vec<(u64, SourceId, u64)>, StateError> {
+        self.collect(Table::Stills, |key, _| {
+            let (rank, source) = (key::u64_at(key, 0), key::u32_at(key, 8));
+            Ok(rank.zip(source).zip(key::u64_at(key, 12)).map(|((r, s), seq)| (r, SourceId(s), seq)))
+        })
+    }
+
+    /// A kept still: JPEG.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn still(&self, rank: u64, source: SourceId, seq: u64) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.snapshot.get(Table::Stills, &key::still(rank, source, seq))?)
+    }
+
+    /// How many records `table` has, and their digest.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn digest(&self, table: Table) -> Result<(u64, Digest), StateError> {
+        if table == Table::Classes {
+            let classes = self.classes()?;
+            return Ok((classes.len() as u64, Digest::of_partition(classes)));
+        }
+        let (mut count, mut digest) = (0, Digest::default());
+        self.snapshot.scan(table, &[], &mut |key, value| {
+            count += 1;
+            digest.add(key, value);
+            true
+        })?;
+        Ok((count, digest))
+    }
+
+    /// The number of the embedding space that vectors and lists are in.
+    pub fn space(&self) -> u16 {
+        FIRST_SPACE
+    }
+
+    fn collect<T, C: FromIterator<T>>(
+        &self,
+        table: Table,
+        read: impl Fn(&[u8], &[u8]) -> Result<Option<T>, StateError>,
+    ) -> Result<C, StateError> {
+        self.collect_from(table, &[], read)
+    }
+
+    fn collect_from<T, C: FromIterator<T>>(
+        &self,
+        table: Table,
+        from: &[u8],
+        read: impl Fn(&[u8], &[u8]) -> Result<Option<T>, StateError>,
+    ) -> Result<C, StateError> {
+        let mut records = Vec::new();
+        let mut damage = None;
+        self.snapshot.scan(table, from, &mut |key, value| {
+            match read(key, value) {
+                Ok(Some(record)) => records.push(record),
+                Ok(None) => {
+                    damage = Some(StateError::Damaged {
+                        place: self.place.clone(),
+                        table,
+                        reason: format!("key of {} bytes, value of {}", key.len(), value.len()),
+                    });
+                }
+                Err(error) => damage = Some(error),
+            }
+            damage.is_none()
+        })?;
+        match damage {
+            Some(damage) => Err(damage),
+            None => Ok(records.into_iter().collect()),
+        }
+    }
+}
