@@ -1,2 +1,7 @@
 //! The `kinetograph` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kinetograph::cli::main()
+}

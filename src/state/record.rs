@@ -15,6 +15,15 @@ pub struct Format {
     pub version: u32,
 }
 
+/// The settings a state was made with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeWith {
+    /// The whole configuration, TOML.
+    pub config: String,
+    /// The embedding space of its vectors.
+    pub space: String,
+}
+
 /// A source, and how far it has been read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceRecord {

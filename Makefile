@@ -1,0 +1,37 @@
+# make demo   the main job on real video; make demo VIDEO=path for one's own
+# make test   all tests
+# Both install what they lack first.
+
+CARGO ?= cargo
+VIDEO ?=
+DEMO := target/demo
+
+.PHONY: demo test setup lint bench clean-demo help
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+setup: cargo-present
+	@scripts/setup.sh system libtorch
+
+.PHONY: cargo-present
+cargo-present:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer (rustup.rs) and try again" >&2; exit 1; }
+
+demo: setup
+	@$(if $(VIDEO),:,scripts/setup.sh videos)
+	@scripts/demo.sh $(VIDEO)
+
+test: setup
+	@scripts/setup.sh videos
+	@scripts/test.sh
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: setup
+	$(CARGO) bench --bench store --no-default-features
+
+clean-demo:
+	rm -rf $(DEMO)

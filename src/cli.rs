@@ -1,0 +1,143 @@
+//! The command line.
+
+mod embed;
+mod look;
+#[cfg(feature = "ingest")]
+mod run;
+#[cfg(feature = "train")]
+mod train;
+#[cfg(feature = "ingest")]
+mod vision;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, ConfigError};
+
+/// Everything went well.
+pub const OK: u8 = 0;
+/// The answer is no: `verify` found differences, or no source of a `run` could be read.
+pub const NO: u8 = 1;
+/// The command line or the configuration is wrong.
+pub const USAGE: u8 = 2;
+/// Something failed: a state, a file, the disk.
+pub const FAILED: u8 = 3;
+
+/// Live or growing video in, a graph of moving objects and a trained representation out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kinetograph",
+    version,
+    after_help = "Exit codes: 0 done; 1 the answer is no (verify found differences, no source could be read); \
+                  2 wrong command line or configuration; 3 something failed."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The main job: take video in, keep the graph up to date, train
+    #[cfg(feature = "ingest")]
+    Run(run::Arguments),
+    /// Train alone over a state, which another process may still be growing
+    #[cfg(feature = "train")]
+    Train(train::Arguments),
+    /// Counts, and a digest of each collection: equal digests mean equal collections
+    Stats(look::StatsArguments),
+    /// Recompute everything by plain code and compare; exit code 1 when something differs
+    Verify(look::VerifyArguments),
+    /// Print every setting with its value
+    Config(ConfigArguments),
+    /// Write nodes, vectors, neighbours, clusters, edges, pairs and crops as files
+    Export(look::ExportArguments),
+    /// Make a page and a picture of what was found
+    Gallery(look::GalleryArguments),
+    /// What moves in a video, frame by frame
+    #[cfg(feature = "ingest")]
+    Mine(vision::MineArguments),
+    /// Follow one object through a video
+    #[cfg(feature = "ingest")]
+    Track(vision::TrackArguments),
+    /// Vectors of a folder of images, by a checkpoint, a fresh network or the descriptor
+    Embed(embed::Arguments),
+}
+
+/// Where settings come from.
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// Settings to start from
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// TOML file of settings, over the preset
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, over the file and the environment (KINETOGRAPH_SECTION__KEY=VALUE); may be repeated
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    /// The values of the paper (Wang, He, Gupta, ICCV 2017)
+    Paper,
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Config, ConfigError> {
+        let base = match self.preset {
+            Some(Preset::Paper) => Config::paper(),
+            None => Config::default(),
+        };
+        Config::layered(&base, self.config.as_deref(), std::env::vars(), &self.set)
+    }
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        #[cfg(feature = "ingest")]
+        Command::Run(arguments) => run::run(&arguments),
+        #[cfg(feature = "train")]
+        Command::Train(arguments) => train::train(&arguments),
+        Command::Stats(arguments) => look::stats(&arguments),
+        Command::Verify(arguments) => look::verify(&arguments),
+        Command::Config(arguments) => {
+            arguments.read().map_err(Into::into).and_then(|config| print(&config.to_toml()))
+        }
+        Command::Export(arguments) => look::export(&arguments),
+        Command::Gallery(arguments) => look::gallery(&arguments),
+        #[cfg(feature = "ingest")]
+        Command::Mine(arguments) => vision::mine(&arguments),
+        #[cfg(feature = "ingest")]
+        Command::Track(arguments) => vision::track(&arguments),
+        Command::Embed(arguments) => embed::embed(&arguments),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // A closed pipe is how `| head` ends us.
+            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+                return ExitCode::from(OK);
+            }
+            eprintln!("kinetograph: {error:#}");
+            ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
+        }
+    }
+}
+
+/// Prints to standard output; a closed pipe is an error, not a panic.
+fn print(text: &str) -> anyhow::Result<u8> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(OK)
+}

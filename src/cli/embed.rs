@@ -1,0 +1,65 @@
+//! `kinetograph embed`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::OK;
+use crate::embed::folder;
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("by").required(true).args(["checkpoint", "init", "descriptor"])))]
+pub(super) struct Arguments {
+    /// By the trained network of this checkpoint
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// By a network as it is before its first step, such as small:1
+    #[arg(long, value_name = "NET:SEED")]
+    init: Option<String>,
+    /// By a descriptor: hog, the engine's own
+    #[arg(long, value_name = "NAME")]
+    descriptor: Option<String>,
+    /// Layer of the network [default: the feature that training compares]
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
+    /// Folder of jpeg and png images
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// float32, one row an image; the names go to FILE.names.txt
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+}
+
+pub(super) fn embed(arguments: &Arguments) -> anyhow::Result<u8> {
+    let done = if let Some(name) = &arguments.descriptor {
+        if name != "hog" {
+            bail!("--descriptor {name}: there is only hog");
+        }
+        folder(&arguments.images, &arguments.out, &mut |crops| Ok(crate::embed::describe(crops)))?
+    } else {
+        by_network(arguments)?
+    };
+    eprintln!("{} images, {} values each; names in {}", done.count, done.dim, done.names.display());
+    Ok(OK)
+}
+
+#[cfg(feature = "train")]
+fn by_network(arguments: &Arguments) -> anyhow::Result<crate::embed::Embedded> {
+    use crate::embed::network::NetworkLayer;
+    use crate::train::settings::{Device, Norm};
+
+    let layer = arguments.layer.as_deref();
+    let network = match (&arguments.checkpoint, &arguments.init) {
+        (Some(file), _) => NetworkLayer::trained(file, layer, Device::Cpu)?,
+        (None, Some(init)) => NetworkLayer::untrained(init, Norm::default(), layer, Device::Cpu)?,
+        (None, None) => bail!("give one of --checkpoint, --init, --descriptor"),
+    };
+    let mut describe = |crops: &[&[u8]]| network.describe(crops).map_err(|e| e.to_string());
+    Ok(folder(&arguments.images, &arguments.out, &mut describe)?)
+}
+
+#[cfg(not(feature = "train"))]
+fn by_network(_: &Arguments) -> anyhow::Result<crate::embed::Embedded> {
+    bail!("this kinetograph was built without the feature `train`; only --descriptor hog works")
+}

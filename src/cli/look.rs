@@ -1,0 +1,117 @@
+//! `kinetograph stats`, `verify`, `export` and `gallery`: looking at a state.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{NO, OK, print};
+use crate::config::Config;
+use crate::state::State;
+use crate::state::key;
+use crate::state::record::MadeWith;
+use crate::verify::Rules;
+
+#[derive(Debug, Args)]
+pub(super) struct StatsArguments {
+    /// The state
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// The state
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Say nothing when nothing differs
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    /// The state
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Folder for the files; new, empty, or an earlier export
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GalleryArguments {
+    /// The state
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Folder for index.html and sheet.png
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A state to look at, and the configuration it was made with.
+fn open(dir: &Path) -> anyhow::Result<(State, Config)> {
+    let state = State::open_read(dir)?;
+    let made: Option<MadeWith> = state.view()?.meta(key::SETTINGS)?;
+    let config = match made {
+        Some(made) => Config::parse(&made.config, &state.place())?,
+        None => Config::default(),
+    };
+    Ok((state, config))
+}
+
+fn rules(config: &Config) -> Rules {
+    let near = &config.graph.neighbours;
+    Rules {
+        k: near.k,
+        separation_ns: near.separation_ns(),
+        look_into: near.look_into,
+        min_cluster: config.graph.closure.min_cluster,
+    }
+}
+
+pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<u8> {
+    let (state, config) = open(&arguments.state)?;
+    let stats = crate::stats::stats(&state, config.graph.neighbours.k)?;
+    match arguments.json {
+        true => print(&serde_json::to_string_pretty(&stats)?),
+        false => print(&stats.to_string()),
+    }
+}
+
+pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
+    let (state, config) = open(&arguments.state)?;
+    let embedder = crate::embed::embedder(&config.embed)?;
+    let embed = |crops: &[&[u8]]| embedder.embed(crops).map_err(|e| anyhow!(e));
+    let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let style = ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let progress = |collection: &str, done: usize, all: usize| {
+        bar.set_message(collection.to_string());
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    };
+    let report = crate::verify::verify(&state, &rules(&config), Some(&embed), &progress)?;
+    bar.finish_and_clear();
+    if !arguments.quiet || report.differences() > 0 {
+        print(&report.to_string())?;
+    }
+    Ok(if report.differences() > 0 { NO } else { OK })
+}
+
+pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<u8> {
+    let (state, config) = open(&arguments.state)?;
+    let exported = crate::export::export(&state, &rules(&config), &arguments.out)?;
+    print(&format!("{exported} in {}", arguments.out.display()))
+}
+
+pub(super) fn gallery(arguments: &GalleryArguments) -> anyhow::Result<u8> {
+    let (state, _) = open(&arguments.state)?;
+    let loss = Some(state.train_dir().join("loss.tsv")).filter(|path| path.exists());
+    let gallery = crate::gallery::gallery(&state, loss.as_deref(), &arguments.out)?;
+    print(&format!("{} and {}", gallery.index.display(), gallery.sheet.display()))
+}

@@ -1,0 +1,76 @@
+//! `kinetograph run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::{ConfigArguments, NO, OK};
+use crate::run::Options;
+use crate::run::engine::{run as run_engine, write_report};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Sources are files, folders (searched for videos), globs, file:// URIs and \
+test://?frames=300&width=320&height=240.\nKill it whenever you like: what was committed stays, the rest is taken again \
+next time, nothing twice.")]
+pub(super) struct Arguments {
+    /// Files, folders, globs, URIs
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// Folder that holds everything; made if missing, gone on with otherwise
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Dataflow workers [default: half the cores]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Lock-step over files: the same files give the same graph on any number of workers. Implies --until-idle
+    #[arg(long)]
+    batch: bool,
+    /// Train while the graph grows (the default)
+    #[arg(long, overrides_with = "no_train")]
+    train: bool,
+    /// Build the graph only
+    #[arg(long)]
+    no_train: bool,
+    /// End when sources have ended, all is committed and training has nothing left to do
+    #[arg(long)]
+    until_idle: bool,
+    /// Write what was done as JSON
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// No progress bars and no summary
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let config = arguments.config.read()?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends the process at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, interrupted.clone())?;
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let options = Options {
+        sources: arguments.sources.clone(),
+        state: arguments.state.clone(),
+        workers: arguments.workers.unwrap_or((cores / 2).max(1)),
+        batch: arguments.batch,
+        train: cfg!(feature = "train") && !arguments.no_train,
+        until_idle: arguments.until_idle,
+        quiet: arguments.quiet,
+    };
+    let report = run_engine(&config, &options, &|| interrupted.load(Ordering::Relaxed))?;
+    if let Some(path) = &arguments.report {
+        write_report(&report, path)?;
+    }
+    if !arguments.quiet {
+        eprintln!("{report}");
+    }
+    let none_succeeded = report.sources_succeeded == 0 && !report.sources_failed.is_empty();
+    Ok(if none_succeeded { NO } else { OK })
+}

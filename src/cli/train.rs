@@ -1,0 +1,79 @@
+//! `kinetograph train`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{ConfigArguments, OK};
+use crate::feed::StateFeed;
+use crate::run::progress;
+use crate::state::State;
+use crate::train::settings::{Device, Net};
+use crate::train::trainer::{Progress, spawn};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Goes on from the newest checkpoint in --checkpoint, or starts there. The loss of every step \
+is in loss.tsv beside the checkpoints.")]
+pub(super) struct Arguments {
+    /// The state to learn from
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Wait for what a running `kinetograph run` adds
+    #[arg(long)]
+    follow: bool,
+    /// End after this many steps in all
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// cpu or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
+    /// Seed of the first weights and of every draw
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// small, resnet18 or vgg16
+    #[arg(long, value_name = "NAME")]
+    net: Option<Net>,
+    /// Folder of checkpoints [default: DIR/train]
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
+    let mut settings = arguments.config.read()?.train;
+    settings.max_steps = arguments.steps.or(settings.max_steps);
+    settings.device = arguments.device.unwrap_or(settings.device);
+    settings.seed = arguments.seed.unwrap_or(settings.seed);
+    settings.net = arguments.net.unwrap_or(settings.net);
+    let state = State::open_read(&arguments.state)?;
+    let dir = arguments.checkpoint.clone().unwrap_or_else(|| state.train_dir());
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let shown = Arc::new(Progress::default());
+    let feed = Box::new(StateFeed::of_state(state, arguments.follow));
+    let thread = spawn(feed, settings, &dir, stop, shown.clone())?;
+    let line = progress::Progress::new(false);
+    while !thread.is_finished() {
+        line.training(shown.steps.load(Ordering::Relaxed), f64::from(shown.loss()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    line.clear();
+    let summary = thread.join().map_err(|_| anyhow!("the trainer panicked"))??;
+    eprintln!(
+        "{} steps, loss {:.3} -> {:.3}, {:.2} steps a second; checkpoints in {}",
+        summary.steps,
+        summary.loss_first,
+        summary.loss_last,
+        summary.steps_per_s,
+        dir.display()
+    );
+    Ok(OK)
+}

@@ -1,0 +1,264 @@
+//! All settings in one tree: the defaults, then a preset, a file, the environment and flags, each over the one before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::run;
+
+/// Environment variables that set something begin with this: `KINETOGRAPH_TRACK__FRAMES=15` sets `track.frames`.
+pub const ENVIRONMENT: &str = "KINETOGRAPH_";
+
+/// Every setting.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Reading and decoding video.
+    #[cfg(feature = "ingest")]
+    pub ingest: kinetograph_pipelines::Settings,
+    /// Settings of a part that this program was built without.
+    #[cfg(not(feature = "ingest"))]
+    pub ingest: Table,
+    /// Epochs and flow control.
+    pub engine: run::Settings,
+    /// Segments and stills.
+    pub observe: kinetograph_dataflows::observe::Settings,
+    /// Finding what moves.
+    pub mine: kinetograph_dataflows::mine::Settings,
+    /// Following it.
+    pub track: kinetograph_dataflows::track::Settings,
+    /// From crop to vector.
+    pub embed: Embed,
+    /// Neighbours, codebook, clusters.
+    pub graph: kinetograph_dataflows::graph::Settings,
+    /// Training.
+    #[cfg(feature = "train")]
+    pub train: crate::train::Settings,
+    /// Settings of a part that this program was built without.
+    #[cfg(not(feature = "train"))]
+    pub train: Table,
+}
+
+/// Which embedder makes the vectors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embed {
+    /// A TorchScript module: n x 3 x side x side in, n x d out. Empty for the built-in HOG and colour descriptor.
+    pub torchscript: String,
+    /// Side of the module's input, pixels; crops are scaled to it.
+    pub side: u32,
+}
+
+/// Settings that cannot be read; says where they are.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be opened or is not TOML.
+    #[error("{place}: {reason}")]
+    Unreadable {
+        /// The file, variable or flag.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that does not exist, or a value of the wrong kind.
+    #[error("{place}: {reason} (`kinetograph config` prints every key with its value)")]
+    Wrong {
+        /// The file, variable or flag.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// The paper's values (`--preset paper`).
+    pub fn paper() -> Self {
+        Config {
+            mine: kinetograph_dataflows::mine::Settings::paper(),
+            track: kinetograph_dataflows::track::Settings::paper(),
+            graph: kinetograph_dataflows::graph::Settings::paper(),
+            #[cfg(feature = "train")]
+            train: crate::train::Settings::paper(),
+            ..Config::default()
+        }
+    }
+
+    /// `base`, then `file`, then `environment`, then `flags` (`key = value` each, dotted keys).
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file, variable or flag.
+    pub fn layered(
+        base: &Config,
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Config, ConfigError> {
+        let mut config = base.clone();
+        if let Some(file) = file {
+            let place = file.display().to_string();
+            let unreadable = |reason: String| ConfigError::Unreadable { place: place.clone(), reason };
+            let text = std::fs::read_to_string(file).map_err(|e| unreadable(e.to_string()))?;
+            let table: Table = text.parse().map_err(|e: toml::de::Error| unreadable(e.to_string()))?;
+            config = config.overlaid(table, &place)?;
+        }
+        let variables: BTreeMap<String, String> = environment.into_iter().collect();
+        for (variable, value) in variables {
+            let Some(name) = variable.strip_prefix(ENVIRONMENT) else { continue };
+            let Some((section, key)) = name.split_once("__") else { continue };
+            let path = format!("{section}.{}", key.replace("__", ".")).to_lowercase();
+            config = config.overlaid(entry(&path, &value), &format!("environment variable {variable}"))?;
+        }
+        for flag in flags {
+            let Some((path, value)) = flag.split_once('=') else {
+                let reason = "write it as section.key=value".to_string();
+                return Err(ConfigError::Unreadable { place: format!("--set {flag}"), reason });
+            };
+            config = config.overlaid(entry(path.trim(), value.trim()), &format!("--set {flag}"))?;
+        }
+        Ok(config)
+    }
+
+    /// The configuration in `text`, TOML; `place` names it in messages.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is not TOML or has unknown keys.
+    pub fn parse(text: &str, place: &str) -> Result<Config, ConfigError> {
+        let unreadable = |e: toml::de::Error| ConfigError::Unreadable {
+            place: place.to_string(),
+            reason: e.message().to_string(),
+        };
+        Config::default().overlaid(text.parse().map_err(unreadable)?, place)
+    }
+
+    /// All of it as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.table()).unwrap_or_default()
+    }
+
+    fn table(&self) -> Table {
+        // Settings are plain structs, so they always have a table.
+        let mut value = Value::try_from(self).unwrap_or_else(|_| Value::Table(Table::new()));
+        shorten(&mut value);
+        match value {
+            Value::Table(table) => table,
+            _ => Table::new(),
+        }
+    }
+
+    fn overlaid(&self, over: Table, place: &str) -> Result<Config, ConfigError> {
+        let mut table = self.table();
+        overlay(&mut table, over);
+        table.try_into().map_err(|e: toml::de::Error| ConfigError::Wrong {
+            place: place.to_string(),
+            reason: e.message().to_string(),
+        })
+    }
+}
+
+/// The settings that the stored graph depends on, dotted name to value: they cannot change under a state.
+pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    let table = config.table();
+    for section in ["observe", "mine", "track", "graph"] {
+        if let Some(value) = table.get(section) {
+            flatten(section, value, &mut settings);
+        }
+    }
+    settings.insert("embed space".to_string(), space.to_string());
+    settings.insert(
+        "engine.decision_delay_epochs".to_string(),
+        config.engine.decision_delay_epochs.to_string(),
+    );
+    settings
+}
+
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => {
+            table.iter().for_each(|(key, value)| flatten(&format!("{path}.{key}"), value, into));
+        }
+        value => drop(into.insert(path.to_string(), value.to_string())),
+    }
+}
+
+fn overlay(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(over)) => overlay(below, over),
+            (_, value) => drop(table.insert(key, value)),
+        }
+    }
+}
+
+/// A table with one value at a dotted path. What does not read as a TOML value is a string.
+fn entry(path: &str, value: &str) -> Table {
+    let value = format!("v = {value}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("v"))
+        .unwrap_or_else(|| Value::String(value.to_string()));
+    let mut keys = path.rsplit('.');
+    let mut table = Table::new();
+    table.insert(keys.next().unwrap_or_default().to_string(), value);
+    for key in keys {
+        table = Table::from_iter([(key.to_string(), Value::Table(table))]);
+    }
+    table
+}
+
+/// Prints a single-precision setting as it was written: 0.05, not 0.05000000074505806.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Float(wide) if f64::from(*wide as f32) == *wide => {
+            if let Ok(short) = (*wide as f32).to_string().parse() {
+                *wide = short;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| shorten(value)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        let flags: Vec<String> = flags.iter().map(|f| f.to_string()).collect();
+        Config::layered(&Config::default(), Some(&path), environment, &flags)
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "[engine]\nlanes = 1\nstills = 1\ntick_ms = 1";
+        let environment = [("KINETOGRAPH_ENGINE__STILLS", "2"), ("KINETOGRAPH_ENGINE__TICK_MS", "2")];
+        let config = with(file, &environment, &["engine.tick_ms=3"]).unwrap();
+        assert_eq!((config.engine.lanes, config.engine.stills, config.engine.tick_ms), (1, 2, 3));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_says_where_it_stands() {
+        let error = with("[engine]\nlames = 1", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("k.toml") && error.contains("lames"), "{error}");
+        let error = with("", &[], &["engine.lames=1"]).unwrap_err().to_string();
+        assert!(error.contains("--set engine.lames=1"), "{error}");
+        let error = with("", &[("KINETOGRAPH_ENGINE__LAMES", "1")], &[]).unwrap_err().to_string();
+        assert!(error.contains("KINETOGRAPH_ENGINE__LAMES"), "{error}");
+    }
+
+    #[test]
+    fn what_config_prints_reads_back_as_itself() {
+        for config in [Config::default(), Config::paper()] {
+            let text = config.to_toml();
+            let read: Config = text.parse::<Table>().unwrap().try_into().unwrap();
+            assert_eq!(read.to_toml(), text);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The committer: makes each epoch durable once every worker is through with it, and takes the decisions that the closed
+//! epoch calls for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender};
+use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
+use kinetograph_dataflows::graph::policy::Deciding;
+use kinetograph_dataflows::graph::{Diff, Epoch};
+use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::observe::Tally;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::outputs::{EpochOutputs, Slice};
+use super::worker::{Share, Stored};
+use super::{Settings, Shared};
+use crate::state::digest::Digest;
+use crate::state::key::{self, FIRST_SPACE};
+use crate::state::record::{Counts, EpochDelta, EpochLog, NodeRecord, SourceRecord};
+use crate::state::{State, StateError, encode};
+use crate::store::{Batch, Table};
+
+/// Why the committer stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The state could not be written or read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What the stored lists lead to is not what the state holds.
+    #[error(
+        "{place}: the stored {collection} are not what the stored lists lead to; \
+         `kinetograph verify --state {place}` says where, and a new --state starts over"
+    )]
+    Inconsistent {
+        /// The state's folder.
+        place: String,
+        /// The collection that differs.
+        collection: &'static str,
+    },
+    /// A decision of our own did not fit the codebook.
+    #[error("{place}: {reason}")]
+    Codebook {
+        /// The state's folder.
+        place: String,
+        /// What did not fit.
+        reason: String,
+    },
+}
+
+/// Figures of the commits so far, for progress and the report.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    /// Frames committed in this run.
+    pub frames: AtomicU64,
+    /// Nodes committed in this run.
+    pub nodes: AtomicU64,
+    /// Net change of transitive pairs in this run, one a reason, as two's complement.
+    pub pairs: AtomicU64,
+    /// Sources that ended in this run.
+    pub sources_ended: AtomicU64,
+    /// Epochs with changes, committed in this run.
+    pub epochs: AtomicU64,
+    /// Nanoseconds spent making epochs durable.
+    pub commit_ns: AtomicU64,
+    /// The longest commit, nanoseconds.
+    pub commit_max_ns: AtomicU64,
+}
+
+/// Turns complete epochs into transactions.
+pub struct Committer {
+    state: State,
+    settings: Settings,
+    shared: Arc<Shared>,
+    tallies: Arc<Tallies>,
+    decisions: Sender<(Epoch, u64, Decision)>,
+    until_idle: bool,
+    workers: usize,
+    /// The next epoch to complete.
+    next: Epoch,
+    /// Shares of epochs that are not complete yet.
+    partial: BTreeMap<Epoch, Vec<Share>>,
+    sources: BTreeMap<SourceId, SourceRecord>,
+    /// The codebook after every decision taken, pending ones too.
+    codebook: Codebook,
+    deciding: Deciding,
+    /// Epochs at which taken decisions will take effect.
+    pending: BTreeSet<Epoch>,
+    vectors: HashMap<NodeId, Arc<[f32]>>,
+    /// Keys of the kept stills.
+    stills: BTreeSet<Vec<u8>>,
+    since: Epoch,
+    /// Waits after each commit; for tests of slow disks.
+    pub delay: Duration,
+}
+
+impl Committer {
+    /// A committer that goes on where `state` stands.
+    ///
+    /// # Errors
+    /// [`CommitError`] when the state cannot be read.
+    pub fn new(
+        state: State,
+        settings: Settings,
+        graph: &kinetograph_dataflows::graph::Settings,
+        stored: &Stored,
+        shared: Arc<Shared>,
+        tallies: Arc<Tallies>,
+        decisions: Sender<(Epoch, u64, Decision)>,
+        (workers, until_idle): (usize, bool),
+    ) -> Result<Self, CommitError> {
+        let view = state.view()?;
+        let start = view.epoch()?;
+        let (mut codebook, mut deciding) = (Codebook::default(), Deciding::new(&graph.neighbours));
+        let mut pending = BTreeSet::new();
+        for (effective, decision) in &stored.decisions {
+            codebook
+                .apply(decision)
+                .map_err(|e| CommitError::Codebook { place: state.place(), reason: e.to_string() })?;
+            if *effective > start {
+                pending.insert(*effective);
+            }
+        }
+        for (node, cell) in view.cells()? {
+            deciding.change(node, cell, 1);
+        }
+        let stills = view.stills()?.into_iter().map(|(rank, source, seq)| key::still(rank, source, seq));
+        Ok(Committer {
+            settings,
+            shared,
+            tallies,
+            decisions,
+            until_idle,
+            workers,
+            next: start,
+            partial: BTreeMap::new(),
+            sources: view.sources()?,
+            codebook,
+            deciding,
+            pending,
+            vectors: stored.rows.iter().map(|row| (row.id, row.vector.clone())).collect(),
+            stills: stills.collect(),
+            since: view.since()?,
+            delay: Duration::ZERO,
+            state: state.clone(),
+        })
+    }
+
+    /// Commits epochs as their shares arrive, until the workers are gone or everything is taken in. A failure ends
+    /// the run.
+    pub fn run(mut self, shares: &Receiver<Share>) {
+        while let Ok(share) = shares.recv() {
+            self.partial.entry(share.epoch).or_default().push(share);
+            while self.partial.get(&self.next).is_some_and(|shares| shares.len() == self.workers) {
+                let shares = self.partial.remove(&self.next).unwrap_or_default();
+                if self.shared.stopped() {
+                    return;
+                }
+                if let Err(error) = self.close(shares) {
+                    self.shared.fail(error.to_string());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, shares: Vec<Share>) -> Result<(), CommitError> {
+        let epoch = self.next;
+        let exhausted = shares.iter().all(|share| share.exhausted);
+        let mut outputs = EpochOutputs::default();
+        shares.into_iter().for_each(|share| outputs.merge(share.outputs));
+        outputs.settle();
+        self.next += 1;
+        if epoch == self.shared.committed() {
+            // The epoch the state was read at: what follows from the stored lists must be what is stored.
+            self.check_restored(&outputs)?;
+            self.shared.restore();
+            return Ok(());
+        }
+        outputs.nodes.iter().for_each(|n| drop(self.vectors.insert(n.view.id, n.vector.clone())));
+        outputs.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
+        let decided = self.decide(epoch);
+        self.pending = self.pending.split_off(&(epoch + 1));
+        if !outputs.is_empty() || !decided.is_empty() {
+            self.commit(epoch, outputs, &decided)?;
+            std::thread::sleep(self.delay);
+        }
+        for (order, (effective, decision)) in decided.into_iter().enumerate() {
+            self.pending.insert(effective);
+            // The channel holds more than can be decided before the worker looks again.
+            drop(self.decisions.send((effective, order as u64, decision)));
+        }
+        self.shared.commit(epoch);
+        if exhausted && self.until_idle && self.pending.is_empty() {
+            self.shared.finish();
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, epoch: Epoch) -> Vec<(Epoch, Decision)> {
+        let vectors = &self.vectors;
+        let decided = self.deciding.decide(epoch, &self.codebook, |node| vectors.get(&node).cloned());
+        let effective = epoch + self.settings.decision_delay_epochs;
+        decided
+            .into_iter()
+            .filter(|decision| self.codebook.apply(decision).is_ok())
+            .map(|decision| (effective, decision))
+            .collect()
+    }
+
+    fn commit(
+        &mut self,
+        epoch: Epoch,
+        outputs: EpochOutputs,
+        decided: &[(Epoch, Decision)],
+    ) -> Result<(), CommitError> {
+        let start = Instant::now();
+        let mut batch = Batch::default();
+        self.put_sources(&outputs, &mut batch);
+        for embedded in &outputs.nodes {
+            let view = &embedded.view;
+            let record = NodeRecord {
+                seq: view.seq,
+                pts_ns: view.pts_ns,
+                region: view.region,
+                crop_box: view.crop_box,
+                epoch,
+            };
+            batch.put(Table::Nodes, key::node(view.id), encode(&record));
+            batch.put(Table::Crops, key::node(view.id), &*view.crop);
+            let vector: Vec<u8> = embedded.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+            batch.put(Table::Vectors, key::vector(FIRST_SPACE, view.id), vector);
+        }
+        records(&outputs, |table, key, value, diff| match diff {
+            ..0 => batch.delete(table, key),
+            _ => batch.put(table, key, value),
+        });
+        self.put_stills(&outputs, &mut batch);
+        for (order, (effective, decision)) in decided.iter().enumerate() {
+            batch.put(Table::Decisions, key::decision(*effective, order as u64), encode(decision));
+        }
+        let log = EpochLog {
+            slices: outputs.slices.iter().map(|s| (s.source, s.from, s.to)).collect(),
+            decisions: decided.to_vec(),
+        };
+        batch.put(Table::Log, key::epoch(epoch), encode(&log));
+        batch.put(Table::Deltas, key::epoch(epoch), encode(&delta(&outputs)));
+        self.forget_deltas(epoch, &mut batch);
+        batch.put(Table::Meta, key::EPOCH, encode(&epoch));
+        self.state.commit(&batch)?;
+        self.count(&outputs, start.elapsed());
+        Ok(())
+    }
+
+    /// Moves positions on and adds counts, each source once.
+    fn put_sources(&mut self, outputs: &EpochOutputs, batch: &mut Batch) {
+        let mut touched = BTreeSet::new();
+        for (source, tally) in &outputs.tallies {
+            if let Some(record) = self.sources.get_mut(source) {
+                record.counts.add(&counts(tally));
+                touched.insert(*source);
+            }
+        }
+        for Slice { source, to, end, .. } in &outputs.slices {
+            if let Some(record) = self.sources.get_mut(source) {
+                record.position = record.position.max(*to);
+                if let Some(end) = end {
+                    record.ended = true;
+                    record.failure = end.as_ref().err().cloned();
+                }
+                touched.insert(*source);
+            }
+        }
+        for source in touched {
+            batch.put(Table::Sources, key::source(source), encode(&self.sources[&source]));
+        }
+    }
+
+    /// Keeps the stills of least rank. The rank is a hash of source and frame, so what is kept is a fair sample and
+    /// does not depend on the order of arrival.
+    fn put_stills(&mut self, outputs: &EpochOutputs, batch: &mut Batch) {
+        for (source, seq, jpeg) in &outputs.stills {
+            let id = [&source.0.to_be_bytes()[..], &seq.to_be_bytes()].concat();
+            let key = key::still(xxh3_64(&id), *source, *seq);
+            batch.put(Table::Stills, key.clone(), &**jpeg);
+            self.stills.insert(key);
+        }
+        while self.stills.len() > self.settings.stills {
+            if let Some(last) = self.stills.pop_last() {
+                batch.delete(Table::Stills, last);
+            }
+        }
+    }
+
+    fn forget_deltas(&mut self, epoch: Epoch, batch: &mut Batch) {
+        while self.since + self.settings.deltas_kept_epochs < epoch {
+            batch.delete(Table::Deltas, key::epoch(self.since));
+            self.since += 1;
+            batch.put(Table::Meta, key::SINCE, encode(&self.since));
+        }
+    }
+
+    fn count(&self, outputs: &EpochOutputs, took: Duration) {
+        let tallies = &self.tallies;
+        let add = |to: &AtomicU64, more: u64| to.fetch_add(more, Ordering::Relaxed);
+        add(&tallies.frames, outputs.tallies.iter().map(|(_, t)| t.frames).sum());
+        add(&tallies.nodes, outputs.nodes.len() as u64);
+        add(&tallies.pairs, outputs.pairs.iter().map(|(_, d)| *d as i64).sum::<i64>() as u64);
+        add(&tallies.sources_ended, outputs.slices.iter().filter(|s| s.end.is_some()).count() as u64);
+        add(&tallies.epochs, 1);
+        add(&tallies.commit_ns, took.as_nanos() as u64);
+        tallies.commit_max_ns.fetch_max(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Compares what the dataflow made of the stored nodes and lists with what is stored.
+    fn check_restored(&self, outputs: &EpochOutputs) -> Result<(), CommitError> {
+        let mut made: HashMap<Table, Digest> = HashMap::new();
+        records(outputs, |table, key, value, _| made.entry(table).or_default().add(&key, &value));
+        made.insert(Table::Classes, Digest::of_partition(outputs.classes.iter().map(|(c, _)| *c)));
+        let view = self.state.view()?;
+        for (table, collection) in [
+            (Table::Cells, "cells"),
+            (Table::Groups, "groups"),
+            (Table::Lists, "lists"),
+            (Table::Clusters, "clusters"),
+            (Table::Edges, "edges"),
+            (Table::Pairs, "pairs"),
+            (Table::Classes, "classes"),
+        ] {
+            if view.digest(table)?.1 != made.get(&table).copied().unwrap_or_default() {
+                return Err(CommitError::Inconsistent { place: self.state.place(), collection });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each change of a derived collection as a record of the store; of a key that goes and comes, going is first.
+fn records(outputs: &EpochOutputs, mut put: impl FnMut(Table, Vec<u8>, Vec<u8>, Diff)) {
+    for ((node, cell), diff) in &outputs.cells {
+        put(Table::Cells, key::node(*node), cell.0.to_be_bytes().to_vec(), *diff);
+    }
+    for ((node, group), diff) in &outputs.groups {
+        put(Table::Groups, key::node(*node), group.0.to_be_bytes().to_vec(), *diff);
+    }
+    for (((node, cell), list), diff) in &outputs.lists {
+        put(Table::Lists, key::list(FIRST_SPACE, *node, *cell), encode(list), *diff);
+    }
+    for (cluster, diff) in &outputs.clusters {
+        put(Table::Clusters, key::nodes(cluster), Vec::new(), *diff);
+    }
+    for ((a, b), diff) in &outputs.inter {
+        put(Table::Edges, key::nodes(&[*a, *b]), Vec::new(), *diff);
+    }
+    for (pair, diff) in &outputs.pairs {
+        put(Table::Pairs, key::pair(pair), Vec::new(), *diff);
+    }
+    for ((node, class), diff) in &outputs.classes {
+        put(Table::Classes, key::node(*node), class.0.to_be_bytes().to_vec(), *diff);
+    }
+}
+
+fn delta(outputs: &EpochOutputs) -> EpochDelta {
+    let sign = |diff: &Diff| if *diff < 0 { -1 } else { 1 };
+    EpochDelta {
+        nodes: outputs.nodes.iter().map(|n| (n.view.id, 1)).collect(),
+        pairs: outputs.pairs.iter().map(|(pair, d)| (*pair, sign(d))).collect(),
+        groups: outputs.groups.iter().map(|((n, g), d)| (*n, *g, sign(d))).collect(),
+        classes: outputs.classes.iter().map(|((n, c), d)| (*n, *c, sign(d))).collect(),
+    }
+}
+
+fn counts(tally: &Tally) -> Counts {
+    let named = |counts: &BTreeMap<&'static str, u64>| {
+        counts.iter().map(|(name, count)| (name.to_string(), *count)).collect()
+    };
+    Counts {
+        frames: tally.frames,
+        mined: tally.mined,
+        rejected: named(&tally.rejected),
+        tracks_started: tally.tracks_started,
+        tracks_finished: tally.tracks_finished,
+        tracks_lost: named(&tally.tracks_lost),
+    }
+}

@@ -1,0 +1,142 @@
+//! What a run did, for `--report` and the summary.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Stats;
+
+/// A source that could not be read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedSource {
+    /// Its URI, or the argument that named it.
+    pub source: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a run did and what the state holds after it. Counts are over the life of the state unless said otherwise.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Frames that went through the vision code.
+    pub frames: u64,
+    /// Frames of this run.
+    pub frames_this_run: u64,
+    /// Frames of this run, each second of it.
+    pub frames_per_s: f64,
+    /// Frames dropped by policy. Files wait instead, so 0 for them.
+    pub dropped: u64,
+    /// Sources read to their end.
+    pub sources_ended: u64,
+    /// Sources that failed, and why.
+    pub sources_failed: Vec<FailedSource>,
+    /// Frames with at least one mined region.
+    pub mined: u64,
+    /// Frames without one, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Tracks that became nodes.
+    pub tracks: u64,
+    /// Tracks begun.
+    pub tracks_started: u64,
+    /// Tracks dropped, by reason.
+    pub tracks_lost: BTreeMap<String, u64>,
+    /// Nodes.
+    pub nodes: u64,
+    /// Nodes that this run added.
+    pub nodes_this_run: u64,
+    /// Child clusters.
+    pub clusters: u64,
+    /// Inter-instance edges.
+    pub inter_edges: u64,
+    /// Share of them that joins two views of one track.
+    pub inter_edges_one_track: f64,
+    /// Share of them that joins two nodes of one source.
+    pub inter_edges_one_source: f64,
+    /// Intra-instance edges.
+    pub intra_edges: u64,
+    /// Transitive pairs by kind, one a reason.
+    pub pairs: BTreeMap<String, u64>,
+    /// Transitive pairs, each once.
+    pub pairs_distinct: u64,
+    /// Classes.
+    pub classes: u64,
+    /// Nodes of the largest class.
+    pub largest_class: u64,
+    /// Leaves of the codebook in use.
+    pub cells: u64,
+    /// Groups in use.
+    pub groups: u64,
+    /// The last committed epoch.
+    pub epochs: u64,
+    /// Training steps over the life of the state's trainer.
+    pub train_steps: u64,
+    /// Mean loss of the first steps.
+    pub loss_first: Option<f64>,
+    /// Mean loss of the last steps.
+    pub loss_last: Option<f64>,
+    /// Largest resident memory of this process, bytes.
+    pub peak_rss_bytes: u64,
+    /// Seconds this run took.
+    pub seconds: f64,
+    /// Seconds by stage of this run, summed over workers.
+    pub seconds_by_stage: BTreeMap<String, f64>,
+    /// Mean and longest commit of this run, milliseconds.
+    pub commit_ms: [f64; 2],
+    /// Seconds from the start until the stored graph was back in memory and checked.
+    pub restore_seconds: f64,
+}
+
+impl Report {
+    /// Takes over what the state holds.
+    pub fn of_state(stats: &Stats) -> Self {
+        Report {
+            frames: stats.frames,
+            sources_ended: stats.sources_ended,
+            ..Report::default()
+        }
+    }
+}
+
+/// Largest resident memory of this process, bytes; 0 where the system does not tell.
+pub fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs: u64 = self.pairs.values().sum();
+        writeln!(f, "video     {} frames, {:.0} a second", self.frames_this_run, self.frames_per_s)?;
+        writeln!(
+            f,
+            "objects   {} frames with something moving, {} tracks finished of {} begun",
+            self.mined, self.tracks, self.tracks_started
+        )?;
+        writeln!(f, "nodes     {} in {} cells, {} new", self.nodes, self.cells, self.nodes_this_run)?;
+        writeln!(
+            f,
+            "edges     {} between instances (from {} clusters), {} within",
+            self.inter_edges, self.clusters, self.intra_edges
+        )?;
+        writeln!(f, "pairs     {} transitive ({} with all their reasons)", self.pairs_distinct, pairs)?;
+        writeln!(f, "classes   {}, the largest with {} nodes", self.classes, self.largest_class)?;
+        if let (Some(first), Some(last)) = (self.loss_first, self.loss_last) {
+            writeln!(f, "training  {} steps, loss {first:.3} -> {last:.3}", self.train_steps)?;
+        }
+        write!(
+            f,
+            "took      {:.1} s, {} MiB at most; {} epochs, {:.1} ms a commit",
+            self.seconds,
+            self.peak_rss_bytes >> 20,
+            self.epochs,
+            self.commit_ms[0]
+        )?;
+        for failed in &self.sources_failed {
+            write!(f, "\nfailed    {}: {}", failed.source, failed.reason)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Which sources a run reads: arguments become sources, sources get their ids for good.
+
+use std::collections::HashMap;
+
+use kinetograph_dataflows::id::SourceId;
+
+use super::lanes::{Lane, Waiting};
+use super::report::FailedSource;
+use crate::state::record::{Counts, SourceRecord};
+use crate::state::{State, StateError, encode, key};
+use crate::store::{Batch, Table};
+
+/// Ids have 24 bits.
+const MOST_SOURCES: u32 = 1 << 24;
+
+/// The sources of a run.
+#[derive(Debug, Default)]
+pub struct Enlisted {
+    /// Sources with something left to read, by id.
+    pub waiting: Vec<Waiting>,
+    /// Sources whose end was committed before.
+    pub ended_before: u64,
+    /// Sources that could not even be looked at.
+    pub failed: Vec<FailedSource>,
+}
+
+/// Finds the sources that `arguments` name and gives an id to those the state has not seen.
+///
+/// # Errors
+/// [`StateError`] when the state cannot be read or written. A source that cannot be read is no error: it is in `failed`.
+pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateError> {
+    let mut enlisted = Enlisted::default();
+    let mut sources = Vec::new();
+    for argument in arguments {
+        match kinetograph_pipelines::expand(std::slice::from_ref(argument)) {
+            Ok(found) => sources.extend(found),
+            Err(error) => enlisted
+                .failed
+                .push(FailedSource { source: argument.clone(), reason: error.to_string() }),
+        }
+    }
+    let known = state.view()?.sources()?;
+    let mut next = known.keys().next_back().map_or(0, |id| id.0 + 1);
+    let mut ids: HashMap<(String, String), (SourceId, u64, bool)> = known
+        .into_iter()
+        .map(|(id, record)| ((record.uri, record.fingerprint), (id, record.position, record.ended)))
+        .collect();
+    let mut batch = Batch::default();
+    for source in sources {
+        let fingerprint = match source.fingerprint() {
+            Ok(fingerprint) => fingerprint,
+            Err(error) => {
+                let failed = FailedSource { source: source.uri.clone(), reason: error.to_string() };
+                enlisted.failed.push(failed);
+                continue;
+            }
+        };
+        let identity = (source.uri.clone(), fingerprint);
+        if let Some((id, position, ended)) = ids.get(&identity).copied() {
+            if ended {
+                enlisted.ended_before += 1;
+            } else if !enlisted.waiting.iter().any(|w| w.id == id) {
+                enlisted.waiting.push(Waiting { id, source, position });
+            }
+            continue;
+        }
+        if next >= MOST_SOURCES {
+            let reason = format!("the state has {MOST_SOURCES} sources already; start another --state");
+            enlisted.failed.push(FailedSource { source: source.uri.clone(), reason });
+            continue;
+        }
+        let id = SourceId(next);
+        next += 1;
+        let record = SourceRecord {
+            uri: source.uri.clone(),
+            name: source.name.clone(),
+            fingerprint: identity.1.clone(),
+            position: 0,
+            ended: false,
+            failure: None,
+            counts: Counts::default(),
+        };
+        batch.put(Table::Sources, key::source(id), encode(&record));
+        ids.insert(identity, (id, 0, false));
+        enlisted.waiting.push(Waiting { id, source, position: 0 });
+    }
+    if !batch.is_empty() {
+        state.commit(&batch)?;
+    }
+    enlisted.waiting.sort_by_key(|w| w.id);
+    Ok(enlisted)
+}
+
+/// Shares sources out to `lanes` lanes by id, and lanes to `workers` workers.
+pub fn share_out(waiting: Vec<Waiting>, lanes: u64, workers: usize) -> Vec<Vec<Lane>> {
+    let lanes = lanes.max(1);
+    let mut all: Vec<Lane> = (0..lanes).map(|_| Lane::default()).collect();
+    for source in waiting {
+        all[(u64::from(source.id.0) % lanes) as usize].push(source);
+    }
+    let mut shares: Vec<Vec<Lane>> = (0..workers).map(|_| Vec::new()).collect();
+    for (i, lane) in all.into_iter().enumerate() {
+        shares[i % workers].push(lane);
+    }
+    shares
+}
