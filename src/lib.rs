@@ -3,4 +3,6 @@
 //! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
 //! trainer and the command line.
 
+pub mod embed;
 pub mod store;
+pub mod train;
