@@ -3,5 +3,16 @@
 //! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
 //! trainer and the command line.
 
+pub mod cli;
+pub mod config;
+pub mod embed;
+pub mod export;
+pub mod feed;
+pub mod gallery;
+#[cfg(feature = "ingest")]
+pub mod run;
 pub mod state;
+pub mod stats;
 pub mod store;
+pub mod train;
+pub mod verify;

@@ -1,0 +1,212 @@
+//! Pictures in, vectors out: embeds a folder of images with a trained network, a fresh one, a TorchScript module or any
+//! other descriptor.
+
+#[cfg(feature = "train")]
+pub mod network;
+#[cfg(feature = "train")]
+pub mod torchscript;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use image::imageops::{FilterType, resize};
+use safetensors::serialize;
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::train::crops::{BYTES, SIDE};
+
+/// Pictures described at once.
+const BATCH: usize = 32;
+/// The name of the n x d tensor in the file.
+pub const TENSOR: &str = "embeddings";
+
+/// Describes crops (96 x 96 RGB, rows of bytes): n x d values, row after row, or why it cannot.
+pub type Describe<'d> = dyn FnMut(&[&[u8]]) -> Result<Vec<f32>, String> + 'd;
+
+/// What a folder came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embedded {
+    /// Pictures.
+    pub count: usize,
+    /// Values a picture.
+    pub dim: usize,
+    /// The list of names, one a line in the order of the rows.
+    pub names: PathBuf,
+}
+
+/// What can go wrong with a folder of images.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// There is nothing to embed.
+    #[error("{0}: no .jpg, .jpeg or .png in this folder")]
+    Empty(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{file}: {source}")]
+    Io {
+        /// The file or folder.
+        file: PathBuf,
+        /// The file system's reason.
+        source: io::Error,
+    },
+    /// A file is not the picture its name says.
+    #[error("{file}: it cannot be read as a picture ({reason}); remove it from the folder or repair it")]
+    Picture {
+        /// The file.
+        file: PathBuf,
+        /// The decoder's reason.
+        reason: String,
+    },
+    /// The descriptor refused.
+    #[error("{file}: it cannot be described ({reason})")]
+    Describe {
+        /// The first file of the batch.
+        file: PathBuf,
+        /// The descriptor's reason.
+        reason: String,
+    },
+}
+
+/// Embeds every jpeg and png under `images`, in the order of their paths relative to it: an n x d float32 tensor
+/// [`TENSOR`] in `out`, and beside it `*.names.txt` with a relative path a line. Pictures of other sizes are resized to
+/// 96 x 96, whatever their shape. Both files appear whole or not at all.
+///
+/// # Errors
+/// [`FolderError`], which names the file.
+pub fn folder(images: &Path, out: &Path, describe: &mut Describe<'_>) -> Result<Embedded, FolderError> {
+    let mut names = Vec::new();
+    collect(images, "", &mut names)?;
+    names.sort_unstable();
+    if names.is_empty() {
+        return Err(FolderError::Empty(images.into()));
+    }
+    let mut values = Vec::new();
+    let mut dim = None;
+    for batch in names.chunks(BATCH) {
+        let crops = batch.iter().map(|name| read(&images.join(name))).collect::<Result<Vec<_>, _>>()?;
+        let crops: Vec<&[u8]> = crops.iter().map(Vec::as_slice).collect();
+        let refused = |reason| FolderError::Describe { file: images.join(&batch[0]), reason };
+        let rows = describe(&crops).map_err(refused)?;
+        let d = *dim.get_or_insert(rows.len() / batch.len());
+        if rows.len() != d * batch.len() || d == 0 {
+            return Err(refused(format!("{} values for {} pictures", rows.len(), batch.len())));
+        }
+        values.extend(rows);
+    }
+    let dim = dim.unwrap_or(0);
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let refused = |reason: String| FolderError::Describe { file: out.into(), reason };
+    let view =
+        TensorView::new(Dtype::F32, vec![names.len(), dim], &bytes).map_err(|e| refused(e.to_string()))?;
+    let file = serialize([(TENSOR, view)], None).map_err(|e| refused(e.to_string()))?;
+    let list = out.with_extension("names.txt");
+    write_whole(&list, (names.join("\n") + "\n").as_bytes())?;
+    write_whole(out, &file)?;
+    Ok(Embedded { count: names.len(), dim, names: list })
+}
+
+/// One picture as a crop: [`BYTES`] of RGB.
+///
+/// # Errors
+/// [`FolderError::Picture`] or [`FolderError::Io`], naming the file.
+pub fn read(file: &Path) -> Result<Vec<u8>, FolderError> {
+    let encoded = fs::read(file).map_err(|source| FolderError::Io { file: file.into(), source })?;
+    let picture = image::load_from_memory(&encoded)
+        .map_err(|e| FolderError::Picture { file: file.into(), reason: e.to_string() })?
+        .into_rgb8();
+    let picture = match picture.len() == BYTES && picture.width() as usize == SIDE {
+        true => picture,
+        false => resize(&picture, SIDE as u32, SIDE as u32, FilterType::Triangle),
+    };
+    Ok(picture.into_raw())
+}
+
+/// The pictures under `root`/`below`, by their names relative to `root`, with slashes.
+fn collect(root: &Path, below: &str, names: &mut Vec<String>) -> Result<(), FolderError> {
+    let here = root.join(below);
+    let io = |source| FolderError::Io { file: here.clone(), source };
+    for entry in fs::read_dir(&here).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        let relative = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if path.is_dir() {
+            collect(root, &relative, names)?;
+        } else if matches!(extension.as_str(), "jpg" | "jpeg" | "png") {
+            names.push(relative);
+        }
+    }
+    Ok(())
+}
+
+fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    let write = || -> io::Result<()> {
+        let mut out = File::create(&partial)?;
+        out.write_all(bytes)?;
+        out.sync_all()?;
+        fs::rename(&partial, file)
+    };
+    write().map_err(|source| FolderError::Io { file: file.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean_colour(crops: &[&[u8]]) -> Result<Vec<f32>, String> {
+        let mean = |crop: &[u8], c: usize| {
+            crop.iter().skip(c).step_by(3).map(|v| f32::from(*v)).sum::<f32>() / (SIDE * SIDE) as f32
+        };
+        Ok(crops.iter().flat_map(|crop| (0..3).map(|c| mean(crop, c))).collect())
+    }
+
+    #[test]
+    fn a_folder_becomes_rows_in_the_order_of_its_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("b")).unwrap();
+        for (name, colour, (w, h)) in [
+            ("b/two.png", [0, 200, 0], (96, 96)),
+            ("c.JPEG", [0, 0, 200], (50, 120)),
+            ("a.png", [200, 0, 0], (7, 5)),
+        ] {
+            let file = File::create(dir.path().join(name)).unwrap();
+            let format = image::ImageFormat::from_path(name).unwrap();
+            image::RgbImage::from_pixel(w, h, image::Rgb(colour))
+                .write_to(&mut io::BufWriter::new(file), format)
+                .unwrap();
+        }
+        fs::write(dir.path().join("notes.txt"), "not a picture").unwrap();
+        let out = dir.path().join("out.safetensors");
+        let embedded = folder(dir.path(), &out, &mut mean_colour).unwrap();
+        assert_eq!((embedded.count, embedded.dim), (3, 3));
+        assert_eq!(
+            fs::read_to_string(dir.path().join("out.names.txt")).unwrap(),
+            "a.png\nb/two.png\nc.JPEG\n"
+        );
+        let bytes = fs::read(&out).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let view = tensors.tensor(TENSOR).unwrap();
+        assert_eq!((view.dtype(), view.shape()), (Dtype::F32, &[3, 3][..]));
+        let rows: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        for (row, colour) in rows.chunks(3).zip([[200.0, 0.0, 0.0], [0.0, 200.0, 0.0], [0.0, 0.0, 200.0]]) {
+            assert!(row.iter().zip(colour).all(|(a, b)| (a - b).abs() < 4.0), "{row:?} is not {colour:?}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_picture_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("broken.jpg"), b"\xff\xd8\xffnot really").unwrap();
+        let out = dir.path().join("out.safetensors");
+        let error = folder(dir.path(), &out, &mut mean_colour).unwrap_err();
+        assert!(
+            matches!(&error, FolderError::Picture { file, .. } if file.ends_with("broken.jpg")),
+            "{error}"
+        );
+        assert!(!out.exists());
+        fs::remove_file(dir.path().join("broken.jpg")).unwrap();
+        assert!(matches!(folder(dir.path(), &out, &mut mean_colour), Err(FolderError::Empty(_))));
+    }
+}

@@ -1,0 +1,21 @@
+//! The network for a few CPU cores: a 5 x 5 stem, three residual blocks, FC 256. About 0.5 million weights and 27
+//! million multiplications a view, so that a step of 64 views with its backward pass is some 5 G of them.
+
+use tch::TchError;
+
+use super::Weights;
+use super::stage::{Stage, conv, fc, residual};
+
+pub(super) fn layers(weights: &mut Weights) -> Result<Vec<(String, Stage)>, TchError> {
+    let mut stem = conv(weights, "stem", (3, 16), 5, 2)?;
+    stem.push(Stage::Relu);
+    stem.push(Stage::MaxPool { side: 2, stride: 2, padding: 0 });
+    Ok(vec![
+        ("stem".into(), Stage::Chain(stem)),
+        ("block1".into(), residual(weights, "block1", (16, 32), 1)?),
+        ("block2".into(), residual(weights, "block2", (32, 64), 2)?),
+        ("block3".into(), residual(weights, "block3", (64, 128), 2)?),
+        ("pool".into(), Stage::Mean),
+        ("fc".into(), fc(weights, "fc", 128, 256)?),
+    ])
+}
