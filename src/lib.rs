@@ -3,5 +3,9 @@
 //! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
 //! trainer and the command line.
 
+pub mod export;
+pub mod gallery;
 pub mod state;
+pub mod stats;
 pub mod store;
+pub mod verify;

@@ -7,7 +7,7 @@ use kinetograph_dataflows::id::{NodeId, SourceId};
 pub const FORMAT: &[u8] = b"format";
 /// The last committed epoch.
 pub const EPOCH: &[u8] = b"epoch";
-/// The settings that the graph depends on, JSON.
+/// The settings that the graph depends on: JSON, as a string.
 pub const SETTINGS: &[u8] = b"settings";
 /// The embedding space that vectors and lists are in now, its name by its number.
 pub const SPACE: &[u8] = b"space";
