@@ -1,6 +1,6 @@
 //! Reading a state: everything as of one commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kinetograph_dataflows::graph::codebook::Decision;
@@ -51,6 +51,19 @@ impl<'s> View<'s> {
         bytes.map(|bytes| decode(&bytes, Table::Meta, &self.place)).transpose()
     }
 
+    /// The settings that the graph was made with; `None` when none are stored.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn settings(&self) -> Result<Option<serde_json::Value>, StateError> {
+        let Some(text) = self.meta::<String>(key::SETTINGS)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|error| StateError::Damaged {
+            place: self.place.clone(),
+            table: Table::Meta,
+            reason: format!("settings: {error}"),
+        })
+    }
+
     /// All sources, by id.
     ///
     /// # Errors
@@ -79,6 +92,14 @@ impl<'s> View<'s> {
     /// See [`View::epoch`].
     pub fn crop(&self, node: NodeId) -> Result<Option<Vec<u8>>, StateError> {
         Ok(self.snapshot.get(Table::Crops, &key::node(node))?)
+    }
+
+    /// The nodes that have a crop.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn crop_nodes(&self) -> Result<BTreeSet<NodeId>, StateError> {
+        self.collect(Table::Crops, |key, _| Ok(key::u64_at(key, 0).map(NodeId)))
     }
 
     /// Every node's vector, by id.

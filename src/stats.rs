@@ -1,0 +1,188 @@
+//! What a state holds, in numbers, and the digest of each collection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use kinetograph_dataflows::graph::node::ClassId;
+use kinetograph_dataflows::id::NodeId;
+use serde::Serialize;
+
+use crate::state::{State, StateError};
+use crate::store::Table;
+use crate::verify::compare::kind_name;
+
+/// A state in numbers, as of its last epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// The last committed epoch.
+    pub epoch: u64,
+    /// The first epoch whose deltas are kept.
+    pub since: u64,
+    /// Videos.
+    pub sources: Sources,
+    /// Frames that went through the vision code.
+    pub frames: u64,
+    /// Views of objects.
+    pub nodes: usize,
+    /// Objects followed.
+    pub tracks: usize,
+    /// Leaves of the codebook that store a node.
+    pub cells: usize,
+    /// Groups with a node in them.
+    pub groups: usize,
+    /// Lists of neighbours: one for each node and cell it looks into.
+    pub lists: usize,
+    /// Entries of the nodes' neighbours.
+    pub neighbours: usize,
+    /// Child clusters.
+    pub clusters: usize,
+    /// Inter-instance edges.
+    pub inter_edges: usize,
+    /// Share of them that join two views of one track: 0 unless something is wrong.
+    pub inter_within_track: f64,
+    /// Share of them that join two nodes of one source.
+    pub inter_within_source: f64,
+    /// Intra-instance edges.
+    pub intra_edges: usize,
+    /// Transitive pairs by kind, each reason counted.
+    pub pairs: BTreeMap<&'static str, usize>,
+    /// Transitive pairs, however many reasons they have.
+    pub distinct_pairs: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Nodes in the largest class.
+    pub largest_class: usize,
+    /// Whole pictures kept.
+    pub stills: usize,
+    /// Epochs in the log.
+    pub log_epochs: usize,
+    /// Collection to its digest: equal digests mean equal collections, and of classes equal partitions.
+    pub digests: BTreeMap<&'static str, String>,
+}
+
+/// How many sources there are and how they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sources {
+    /// All of them.
+    pub all: usize,
+    /// Whose end was committed.
+    pub ended: usize,
+    /// That ended early.
+    pub failed: usize,
+}
+
+const DIGESTED: [(&str, Table); 10] = [
+    ("nodes", Table::Nodes),
+    ("crops", Table::Crops),
+    ("vectors", Table::Vectors),
+    ("cells", Table::Cells),
+    ("groups", Table::Groups),
+    ("lists", Table::Lists),
+    ("clusters", Table::Clusters),
+    ("inter", Table::Edges),
+    ("pairs", Table::Pairs),
+    ("classes", Table::Classes),
+];
+
+/// The numbers of `state`; a node has at most `k` neighbours.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read or a record is damaged.
+pub fn stats(state: &State, k: usize) -> Result<Stats, StateError> {
+    let view = state.view()?;
+    let sources = view.sources()?;
+    let nodes = view.nodes()?;
+    let inter = view.inter()?;
+    let within = |same: &dyn Fn(NodeId, NodeId) -> bool| {
+        inter.iter().filter(|(a, b)| same(*a, *b)).count() as f64 / inter.len().max(1) as f64
+    };
+    let mut tracks: BTreeMap<_, usize> = BTreeMap::new();
+    nodes.keys().for_each(|node| *tracks.entry(node.track()).or_default() += 1);
+    let mut classes: BTreeMap<ClassId, usize> = BTreeMap::new();
+    view.classes()?.values().for_each(|class| *classes.entry(*class).or_default() += 1);
+    let mut pairs: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut distinct = BTreeSet::new();
+    for pair in view.pairs()? {
+        *pairs.entry(kind_name(pair.kind)).or_default() += 1;
+        distinct.insert((pair.a, pair.b));
+    }
+    let digests = DIGESTED.iter().map(|(name, table)| Ok((*name, view.digest(*table)?.1.to_string())));
+    Ok(Stats {
+        epoch: view.epoch()?,
+        since: view.since()?,
+        sources: Sources {
+            all: sources.len(),
+            ended: sources.values().filter(|s| s.ended).count(),
+            failed: sources.values().filter(|s| s.failure.is_some()).count(),
+        },
+        frames: sources.values().map(|s| s.counts.frames).sum(),
+        nodes: nodes.len(),
+        cells: view.cells()?.into_values().collect::<BTreeSet<_>>().len(),
+        groups: view.groups()?.into_values().collect::<BTreeSet<_>>().len(),
+        lists: view.lists()?.len(),
+        neighbours: view.neighbours(k)?.values().map(Vec::len).sum(),
+        clusters: view.clusters()?.len(),
+        inter_edges: inter.len(),
+        inter_within_track: within(&|a, b| a.track() == b.track()),
+        inter_within_source: within(&|a, b| a.source() == b.source()),
+        intra_edges: tracks.values().map(|views| views * (views - 1) / 2).sum(),
+        tracks: tracks.len(),
+        pairs,
+        distinct_pairs: distinct.len(),
+        largest_class: classes.values().copied().max().unwrap_or(0),
+        classes: classes.len(),
+        stills: view.stills()?.len(),
+        log_epochs: view.log(0)?.len(),
+        digests: digests.collect::<Result<_, StateError>>()?,
+    })
+}
+
+/// `n` with a comma between thousands.
+pub fn grouped(n: impl TryInto<u64>) -> String {
+    let digits = n.try_into().unwrap_or(u64::MAX).to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let mut line = |name: &str, count: String, note: String| {
+            let space = if note.is_empty() { "" } else { "   " };
+            writeln!(f, "{name:<12} {count:>12}{space}{note}")
+        };
+        line("epoch", grouped(self.epoch), format!("changes kept from {}", grouped(self.since)))?;
+        let Sources { all, ended, failed } = self.sources;
+        line("sources", grouped(all), format!("{ended} ended, {failed} failed"))?;
+        line("frames", grouped(self.frames), String::new())?;
+        if self.nodes == 0 {
+            return line("nodes", "0".to_string(), "nothing was mined yet".to_string());
+        }
+        line("nodes", grouped(self.nodes), format!("of {} tracks", grouped(self.tracks)))?;
+        line("cells", grouped(self.cells), format!("and {} groups", grouped(self.groups)))?;
+        line("neighbours", grouped(self.neighbours), format!("in {} lists", grouped(self.lists)))?;
+        line("clusters", grouped(self.clusters), String::new())?;
+        let shares = format!(
+            "{} within a source, {} within a track",
+            percent(self.inter_within_source),
+            percent(self.inter_within_track)
+        );
+        line("inter edges", grouped(self.inter_edges), shares)?;
+        line("intra edges", grouped(self.intra_edges), String::new())?;
+        let kinds: Vec<String> = self.pairs.iter().map(|(k, n)| format!("{k} {}", grouped(*n))).collect();
+        line("pairs", grouped(self.distinct_pairs), kinds.join(", "))?;
+        line("classes", grouped(self.classes), format!("largest has {}", grouped(self.largest_class)))?;
+        line("stills", grouped(self.stills), String::new())?;
+        line("log", grouped(self.log_epochs), "epochs".to_string())?;
+        for (name, digest) in &self.digests {
+            line("digest", (*name).to_string(), digest.clone())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! What the graph is derived from: nodes, crops, vectors and the codebook, each checked against the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+use std::sync::Arc;
+
+use image::{ImageFormat, ImageReader};
+use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
+use kinetograph_dataflows::id::{NodeId, SourceId};
+
+use super::{Check, Embed, Progress, orphans, read};
+use crate::state::StateError;
+use crate::state::record::{NodeRecord, SourceRecord};
+use crate::state::view::View;
+
+/// Columns and rows of a crop (DESIGN.md, "region, crop").
+const CROP_PX: u32 = 96;
+/// Crops embedded at a time.
+const EMBED_BATCH: usize = 64;
+
+/// Nodes by id.
+pub type Nodes = BTreeMap<NodeId, NodeRecord>;
+/// Vectors by node, all of one length.
+pub type Vectors = BTreeMap<NodeId, Arc<[f32]>>;
+
+/// A check of `collection` that only counts what was read.
+pub(crate) fn counted(collection: &'static str, read: Option<usize>) -> Check {
+    let mut check = Check::new(collection);
+    check.checked = read.unwrap_or(0);
+    if read.is_none() {
+        check.differs(|| "a record is damaged".to_string());
+    }
+    check
+}
+
+/// The nodes, how many sources there are (`None` when damaged), and whether nodes and sources fit each other.
+pub(crate) fn nodes(view: &View<'_>, epoch: u64) -> Result<(Nodes, Option<usize>, Check), StateError> {
+    let mut check = Check::new("nodes");
+    let sources: Option<BTreeMap<SourceId, SourceRecord>> = match view.sources() {
+        Err(StateError::Damaged { .. }) => None,
+        other => Some(other?),
+    };
+    let nodes = read(&mut check, view.nodes())?.unwrap_or_default();
+    for (node, record) in &nodes {
+        check.checked += 1;
+        let source = node.source();
+        match sources.as_ref().map(|s| s.get(&source)) {
+            Some(None) => check.differs(|| format!("node {node}: there is no source {source}")),
+            Some(Some(of)) if record.seq >= of.position => check.differs(|| {
+                format!("node {node}: of frame {}, but source {source} has {}", record.seq, of.position)
+            }),
+            _ => {}
+        }
+        if record.epoch > epoch {
+            check.differs(|| format!("node {node}: came in epoch {}, after the last", record.epoch));
+        }
+    }
+    Ok((nodes, sources.map(|s| s.len()), check))
+}
+
+/// Counts nodes without crop or vector as differences of `check`.
+pub(crate) fn complete(check: &mut Check, nodes: &Nodes, crops: &BTreeSet<NodeId>, vectors: &Vectors) {
+    for node in nodes.keys() {
+        if !crops.contains(node) {
+            check.differs(|| format!("node {node}: has no crop"));
+        }
+        if !vectors.contains_key(node) {
+            check.differs(|| format!("node {node}: has no vector of the right length"));
+        }
+    }
+}
+
+/// The nodes whose crop can be read, and whether each crop is a JPEG of the right size.
+pub(crate) fn crops(
+    view: &View<'_>,
+    nodes: &Nodes,
+    progress: &Progress<'_>,
+) -> Result<(BTreeSet<NodeId>, Check), StateError> {
+    let mut check = Check::new("crops");
+    let mut good = read(&mut check, view.crop_nodes())?.unwrap_or_default();
+    let (known, all) = (nodes.keys().copied().collect(), good.clone());
+    orphans(&mut check, "crop", &all, &known);
+    for (done, node) in all.iter().enumerate() {
+        progress("crops", done + 1, all.len());
+        check.checked += 1;
+        let bytes = view.crop(*node)?.unwrap_or_default();
+        match ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions() {
+            Ok((CROP_PX, CROP_PX)) => {}
+            Ok((w, h)) => {
+                check.differs(|| format!("node {node}: crop of {w} x {h} pixels, expected 96 x 96"))
+            }
+            Err(error) => {
+                check.differs(|| format!("node {node}: crop is no JPEG: {error}"));
+                good.remove(node);
+            }
+        }
+    }
+    Ok((good, check))
+}
+
+/// The vectors that have the length most of them have, and whether all do.
+pub(crate) fn vectors(view: &View<'_>, nodes: &Nodes) -> Result<(Vectors, Check), StateError> {
+    let mut check = Check::new("vectors");
+    let mut vectors = read(&mut check, view.vectors())?.unwrap_or_default();
+    let known = nodes.keys().copied().collect();
+    orphans(&mut check, "vector", vectors.keys(), &known);
+    let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
+    vectors.values().for_each(|v| *lengths.entry(v.len()).or_default() += 1);
+    let usual = lengths.iter().max_by_key(|(_, count)| **count).map_or(0, |(length, _)| *length);
+    vectors.retain(|node, vector| {
+        check.expect(vector.len() == usual, || {
+            format!("node {node}: vector of {} values, the others have {usual}", vector.len())
+        });
+        vector.len() == usual
+    });
+    Ok((vectors, check))
+}
+
+/// Embeds the crops again and compares, bit by bit.
+pub(crate) fn embedded(
+    view: &View<'_>,
+    crops: &BTreeSet<NodeId>,
+    vectors: &Vectors,
+    embed: &Embed<'_>,
+    check: &mut Check,
+    progress: &Progress<'_>,
+) -> anyhow::Result<()> {
+    let both: Vec<NodeId> = crops.iter().filter(|n| vectors.contains_key(n)).copied().collect();
+    for (batch, nodes) in both.chunks(EMBED_BATCH).enumerate() {
+        let jpegs = nodes.iter().map(|n| Ok(view.crop(*n)?.unwrap_or_default()));
+        let jpegs = jpegs.collect::<Result<Vec<Vec<u8>>, StateError>>()?;
+        let found = embed(&jpegs.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let length = found.len() / nodes.len();
+        for (at, node) in nodes.iter().enumerate() {
+            let (stored, found) = (&vectors[node], &found[at * length..(at + 1) * length]);
+            if stored.len() != length {
+                check.differs(|| format!("node {node}: {} values, its crop gives {length}", stored.len()));
+            } else if let Some(i) = (0..length).find(|i| stored[*i].to_bits() != found[*i].to_bits()) {
+                check.differs(|| {
+                    format!("node {node}: value {i} is {}, its crop gives {}", stored[i], found[i])
+                });
+            }
+        }
+        progress("vectors", (batch * EMBED_BATCH + nodes.len()).min(both.len()), both.len());
+    }
+    Ok(())
+}
+
+/// The codebook as of `epoch`, by every decision that has taken effect; vectors have `length` values.
+pub(crate) fn codebook(view: &View<'_>, epoch: u64, length: usize) -> Result<(Codebook, Check), StateError> {
+    let mut check = Check::new("decisions");
+    let mut codebook = Codebook::default();
+    let decisions = read(&mut check, view.decisions())?.unwrap_or_default();
+    for (effective, decision) in decisions.iter().filter(|(effective, _)| *effective <= epoch) {
+        check.checked += 1;
+        let fits = match decision {
+            Decision::Divide { children, .. } => children.iter().all(|(_, c)| c.len() == length),
+            Decision::Group { centroids } => centroids.iter().all(|c| c.len() == length),
+            Decision::Merge { .. } => true,
+        };
+        // Without vectors there is nothing to score the centroids against.
+        if !fits && length > 0 {
+            check.differs(|| format!("decision of epoch {effective}: centroids not of {length} values"));
+        } else if let Err(error) = codebook.apply(decision) {
+            check.differs(|| format!("decision of epoch {effective}: {error}"));
+        }
+    }
+    Ok((codebook, check))
+}

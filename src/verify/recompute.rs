@@ -1,0 +1,213 @@
+//! The graph from scratch, the plain way: every score computed, every clique searched, one node after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kinetograph_dataflows::graph::codebook::Codebook;
+use kinetograph_dataflows::graph::node::{CellId, Cluster, List, Neighbour, Pair, PairKind};
+use kinetograph_dataflows::graph::score::score;
+use kinetograph_dataflows::id::{NodeId, TrackId};
+
+use super::rules::Rules;
+
+/// A node that takes part in the graph.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The node.
+    pub id: NodeId,
+    /// Presentation time of its frame, nanoseconds.
+    pub pts_ns: u64,
+    /// d values; all members have the same d.
+    pub vector: Arc<[f32]>,
+    /// The cell that stores it.
+    pub cell: CellId,
+}
+
+/// Lists by node and cell.
+pub type Lists = BTreeMap<(NodeId, CellId), List>;
+
+/// `f` of every item, in the order of the items, on all cores. `done` hears how many are finished.
+pub fn on_all_cores<T: Sync, R: Send>(
+    items: &[T],
+    f: impl Fn(&T) -> R + Sync,
+    done: &(dyn Fn(usize) + Sync),
+) -> Vec<R> {
+    const BLOCK: usize = 32;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let blocks: Mutex<BTreeMap<usize, Vec<R>>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(items.len().div_ceil(BLOCK)) {
+            scope.spawn(|| {
+                loop {
+                    let from = next.fetch_add(BLOCK, Ordering::Relaxed);
+                    let Some(rest) = items.get(from..).filter(|rest| !rest.is_empty()) else { break };
+                    let results: Vec<R> = rest.iter().take(BLOCK).map(&f).collect();
+                    let count = results.len();
+                    blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(from, results);
+                    done(finished.fetch_add(count, Ordering::Relaxed) + count);
+                }
+            });
+        }
+    });
+    let blocks = blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
+    blocks.into_values().flatten().collect()
+}
+
+/// Whether `a` and `b` may be neighbours.
+pub fn eligible(a: &Member, b: &Member, separation_ns: u64) -> bool {
+    a.id.track() != b.id.track()
+        && (a.id.source() != b.id.source() || a.pts_ns.abs_diff(b.pts_ns) > separation_ns)
+}
+
+/// The `k` nearest eligible members in each cell that a member looks into.
+pub fn lists(members: &[Member], codebook: &Codebook, rules: &Rules, done: &(dyn Fn(usize) + Sync)) -> Lists {
+    let mut stored: BTreeMap<CellId, Vec<&Member>> = BTreeMap::new();
+    for member in members {
+        stored.entry(member.cell).or_default().push(member);
+    }
+    let of_one = |member: &Member| -> Vec<((NodeId, CellId), List)> {
+        let cells = codebook.looks_into(&member.vector, rules.look_into);
+        let in_cell = |cell: CellId| {
+            let rows = stored.get(&cell).map(Vec::as_slice).unwrap_or_default();
+            let mut list: List = rows
+                .iter()
+                .filter(|row| eligible(member, row, rules.separation_ns))
+                .map(|row| Neighbour { score: score(&member.vector, &row.vector), node: row.id })
+                .collect();
+            list.sort_unstable();
+            list.truncate(rules.k);
+            ((member.id, cell), list)
+        };
+        cells.into_iter().map(in_cell).collect()
+    };
+    on_all_cores(members, of_one, done).into_iter().flatten().collect()
+}
+
+/// Who is in whose neighbours both ways, the neighbours of a node being its lists merged to `k`.
+pub fn mutual(lists: &Lists, k: usize) -> BTreeMap<NodeId, BTreeSet<NodeId>> {
+    let mut merged: BTreeMap<NodeId, List> = BTreeMap::new();
+    for ((node, _), list) in lists {
+        merged.entry(*node).or_default().extend(list);
+    }
+    let mut nearest: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+    for (node, mut list) in merged {
+        list.sort_unstable();
+        nearest.insert(node, list.iter().take(k).map(|n| n.node).collect());
+    }
+    let both = |a: &NodeId, b: &NodeId| nearest.get(b).is_some_and(|of_b| of_b.contains(a));
+    nearest.iter().map(|(a, of_a)| (*a, of_a.iter().filter(|b| both(a, b)).copied().collect())).collect()
+}
+
+/// The maximal cliques of at least `min_cluster` nodes.
+pub fn clusters(mutual: &BTreeMap<NodeId, BTreeSet<NodeId>>, min_cluster: usize) -> BTreeSet<Cluster> {
+    let mut found = BTreeSet::new();
+    for (node, around) in mutual {
+        // Each clique is found from its smallest member; smaller nodes around can only show that it is not maximal.
+        let (smaller, larger) = around.iter().copied().partition(|n| n < node);
+        grow(mutual, &mut vec![*node], larger, smaller, min_cluster.max(1), &mut found);
+    }
+    found
+}
+
+/// Adds each of `open` to `clique` in turn; `closed` are nodes that would fit too but were tried already.
+fn grow(
+    mutual: &BTreeMap<NodeId, BTreeSet<NodeId>>,
+    clique: &mut Vec<NodeId>,
+    mut open: BTreeSet<NodeId>,
+    mut closed: BTreeSet<NodeId>,
+    min_cluster: usize,
+    found: &mut BTreeSet<Cluster>,
+) {
+    if open.is_empty() {
+        if closed.is_empty() && clique.len() >= min_cluster {
+            let mut cluster = clique.clone();
+            cluster.sort_unstable();
+            found.insert(cluster);
+        }
+        return;
+    }
+    // A maximal clique without the pivot has a node that the pivot does not know: only those need a turn.
+    let known = |node: &NodeId| (&open & &mutual[node]).len();
+    let Some(pivot) = open.iter().chain(&closed).copied().max_by_key(known) else { return };
+    for node in &open.clone() - &mutual[&pivot] {
+        if clique.len() + open.len() < min_cluster {
+            break;
+        }
+        let around = &mutual[&node];
+        clique.push(node);
+        grow(mutual, clique, &open & around, &closed & around, min_cluster, found);
+        clique.pop();
+        open.remove(&node);
+        closed.insert(node);
+    }
+}
+
+/// The pairs of nodes that share a cluster, the smaller first.
+pub fn inter(clusters: &BTreeSet<Cluster>) -> BTreeSet<(NodeId, NodeId)> {
+    let mut edges = BTreeSet::new();
+    for cluster in clusters {
+        for (at, a) in cluster.iter().enumerate() {
+            edges.extend(cluster[at + 1..].iter().map(|b| (*a.min(b), *a.max(b))));
+        }
+    }
+    edges
+}
+
+/// The views of each track, ascending.
+pub fn tracks(nodes: impl IntoIterator<Item = NodeId>) -> BTreeMap<TrackId, Vec<NodeId>> {
+    let mut tracks: BTreeMap<TrackId, Vec<NodeId>> = BTreeMap::new();
+    for node in nodes {
+        tracks.entry(node.track()).or_default().push(node);
+    }
+    tracks.values_mut().for_each(|views| views.sort_unstable());
+    tracks
+}
+
+/// Every transitive pair with every reason for it.
+pub fn pairs(inter: &BTreeSet<(NodeId, NodeId)>, tracks: &BTreeMap<TrackId, Vec<NodeId>>) -> BTreeSet<Pair> {
+    let views = |node: NodeId| tracks.get(&node.track()).map(Vec::as_slice).unwrap_or_default();
+    let mut pairs = BTreeSet::new();
+    for &(via_a, via_b) in inter {
+        for &a in views(via_a) {
+            for &b in views(via_b) {
+                let kind = match (a != via_a, b != via_b) {
+                    (true, true) => PairKind::BothMoved,
+                    (true, false) => PairKind::AMoved,
+                    (false, true) => PairKind::BMoved,
+                    (false, false) => continue,
+                };
+                // Ids of one track lie together, so a < b whenever via_a < via_b.
+                pairs.insert(Pair { a, b, kind, via_a, via_b });
+            }
+        }
+    }
+    pairs
+}
+
+/// Each node's class, named by its smallest member.
+pub fn classes(
+    tracks: &BTreeMap<TrackId, Vec<NodeId>>,
+    inter: &BTreeSet<(NodeId, NodeId)>,
+) -> BTreeMap<NodeId, NodeId> {
+    let mut parent: BTreeMap<NodeId, NodeId> = tracks.values().flatten().map(|n| (*n, *n)).collect();
+    let intra = tracks.values().flat_map(|views| views.windows(2).map(|w| (w[0], w[1])));
+    for (a, b) in intra.chain(inter.iter().copied()) {
+        if parent.contains_key(&a) && parent.contains_key(&b) {
+            let (a, b) = (root(&mut parent, a), root(&mut parent, b));
+            parent.insert(a.max(b), a.min(b));
+        }
+    }
+    let nodes: Vec<NodeId> = parent.keys().copied().collect();
+    nodes.into_iter().map(|node| (node, root(&mut parent, node))).collect()
+}
+
+fn root(parent: &mut BTreeMap<NodeId, NodeId>, mut node: NodeId) -> NodeId {
+    while parent[&node] != node {
+        let above = parent[&parent[&node]];
+        parent.insert(node, above);
+        node = above;
+    }
+    node
+}

@@ -1,0 +1,23 @@
+//! The rules that turn nodes into a graph.
+
+use serde::{Deserialize, Serialize};
+
+/// What the graph over given vectors and a given codebook depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Length of a node's list of neighbours.
+    pub k: usize,
+    /// Two nodes of one source may be neighbours when their frames are further apart than this, nanoseconds.
+    pub separation_ns: u64,
+    /// How many cells a node looks into, its own included; at least 1.
+    pub look_into: usize,
+    /// The smallest child cluster.
+    pub min_cluster: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { k: 10, separation_ns: 5_000_000_000, look_into: 1, min_cluster: 5 }
+    }
+}
