@@ -1,0 +1,207 @@
+//! The whole engine through its command line, on real video.
+#![cfg(feature = "ingest")]
+
+mod video;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use serde_json::Value;
+use video::Videos;
+
+/// Small slices, so that short videos have many epochs, and small cells, so that the codebook grows on the way.
+const QUICK: [&str; 8] = [
+    "--set",
+    "engine.slice_frames=8",
+    "--set",
+    "graph.closure.min_cluster=3",
+    "--set",
+    "graph.neighbours.codebook.growing.cap=48",
+    "--set",
+    "observe.segment_frames=64",
+];
+
+fn kinetograph(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kinetograph"));
+    command.args(arguments);
+    command
+}
+
+fn run(state: &Path, videos: &[&str], more: &[&str]) -> Output {
+    let mut command = kinetograph(&["run", "--batch", "--no-train", "--quiet", "--state"]);
+    command.arg(state).args(QUICK).args(videos).args(more).output().unwrap()
+}
+
+fn done(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn stats(state: &Path) -> Value {
+    let output = kinetograph(&["stats", "--json", "--state"]).arg(state).output().unwrap();
+    done(&output);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn digests(state: &Path) -> BTreeMap<String, String> {
+    serde_json::from_value(stats(state)["digests"].clone()).unwrap()
+}
+
+fn verify(state: &Path) {
+    let output = kinetograph(&["verify", "--state"]).arg(state).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_same_files_give_the_same_graph_on_one_two_and_three_workers() {
+    let videos = Videos::find();
+    let files = videos.short();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = None;
+    for workers in ["1", "2", "3"] {
+        let state = dir.path().join(workers);
+        done(&run(&state, &files, &["--workers", workers]));
+        verify(&state);
+        let digests = digests(&state);
+        assert_eq!(first.get_or_insert_with(|| digests.clone()), &digests, "{workers} workers");
+    }
+    let found = stats(&dir.path().join("1"));
+    for collection in ["nodes", "lists", "clusters", "inter_edges", "distinct_pairs", "classes"] {
+        assert!(found[collection].as_u64().unwrap() > 0, "no {collection}: the test shows nothing\n{found:#}");
+    }
+    assert!(found["cells"].as_u64().unwrap() > 1, "the codebook never grew\n{found:#}");
+    check_export(&dir.path().join("1"), &dir.path().join("export"));
+}
+
+/// An outsider's brute force over the exported files finds the same graph.
+fn check_export(state: &Path, out: &Path) {
+    done(&kinetograph(&["export", "--state"]).arg(state).arg("--out").arg(out).output().unwrap());
+    for python in ["python3", "/usr/bin/python3"] {
+        let numpy = Command::new(python).args(["-c", "import numpy"]).stderr(Stdio::null()).status();
+        if numpy.is_ok_and(|status| status.success()) {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/check_export.py");
+            let output = Command::new(python).arg(script).arg(out).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            return;
+        }
+    }
+    println!("skipped: check_export.py (no python3 with numpy)");
+}
+
+#[test]
+fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
+    let videos = Videos::find();
+    let files = videos.short();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    done(&run(&whole, &files, &["--workers", "2"]));
+
+    let mut rng = Pcg64::seed_from_u64(7);
+    let (mut kills, mut progressed) = (0, 0);
+    let mut last_epoch = 0;
+    while kills < 25 {
+        let mut child = kinetograph(&["run", "--batch", "--no-train", "--quiet", "--workers", "2", "--state"])
+            .arg(&killed)
+            .args(QUICK)
+            .args(&files)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(rng.random_range(20..500)));
+        if child.try_wait().unwrap().is_some() {
+            // It got to the end: what is left of the 25 would kill nothing.
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        let epoch = match kinetograph(&["stats", "--json", "--state"]).arg(&killed).output().unwrap() {
+            output if output.status.success() => {
+                serde_json::from_slice::<Value>(&output.stdout).unwrap()["epoch"].as_u64().unwrap()
+            }
+            _ => 0,
+        };
+        assert!(epoch >= last_epoch, "epoch {last_epoch} was committed and is gone");
+        progressed += usize::from(epoch > last_epoch);
+        last_epoch = epoch;
+    }
+    println!("{kills} kills, {progressed} of them after new epochs");
+    assert!(kills >= 5 && progressed >= 3, "{kills} kills, {progressed} in the middle: the test shows too little");
+    done(&run(&killed, &files, &["--workers", "1"]));
+    assert_eq!(digests(&killed), digests(&whole));
+    verify(&killed);
+}
+
+#[test]
+fn broken_sources_are_named_and_the_others_go_on() {
+    let videos = Videos::find();
+    let good = videos.short().remove(0);
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let bytes = std::fs::read(&good).unwrap();
+    let extension = Path::new(&good).extension().unwrap().to_str().unwrap();
+    let truncated = path(&format!("truncated.{extension}"));
+    std::fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+    let (empty, random, missing) = (path("empty.mp4"), path("random.mp4"), path("missing.mp4"));
+    std::fs::write(&empty, []).unwrap();
+    let mut rng = Pcg64::seed_from_u64(1);
+    std::fs::write(&random, (0..100_000).map(|_| rng.random()).collect::<Vec<u8>>()).unwrap();
+
+    let (state, report) = (dir.path().join("state"), path("report.json"));
+    let all = [&*good, &truncated, &empty, &random, &missing];
+    done(&run(&state, &all, &["--report", &report]));
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let failed: Vec<String> = report["sources_failed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|failed| failed.to_string())
+        .collect();
+    for name in ["empty.mp4", "random.mp4", "missing.mp4"] {
+        assert!(failed.iter().any(|f| f.contains(name)), "{name} is not among {failed:?}");
+    }
+    assert!(!failed.iter().any(|f| f.contains(&*Path::new(&good).file_name().unwrap().to_string_lossy())));
+    assert!(report["frames"].as_u64().unwrap() > 50);
+    verify(&state);
+
+    let nothing = run(&dir.path().join("none"), &[&missing, &empty], &[]);
+    assert_eq!(nothing.status.code(), Some(1));
+}
+
+#[test]
+fn a_state_refuses_settings_its_graph_was_not_made_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    done(&run(&state, &["test://?frames=20"], &[]));
+    let output = run(&state, &["test://?frames=20"], &["--set", "graph.neighbours.k=4"]);
+    let message = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(message.contains("graph.neighbours.k"), "{message}");
+    done(&run(&state, &["test://?frames=20"], &["--set", "engine.max_lag_epochs=2"]));
+}
+
+#[test]
+fn two_runs_on_one_state_do_not_get_in_each_others_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let mut first = kinetograph(&["run", "--no-train", "--quiet", "test://?frames=30", "--state"])
+        .arg(&state)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !kinetograph(&["stats", "--state"]).arg(&state).output().unwrap().status.success() {
+        assert!(first.try_wait().unwrap().is_none(), "the first run ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = run(&state, &["test://?frames=20"], &[]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another kinetograph process"));
+}
