@@ -10,4 +10,6 @@ pub mod graph;
 pub mod id;
 pub mod image;
 pub mod mine;
+pub mod observe;
 pub mod track;
+pub mod wire;

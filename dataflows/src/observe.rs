@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Frame;
+use crate::graph::node::Row;
 use crate::id::SourceId;
 use crate::track::View;
 
@@ -54,6 +55,16 @@ pub enum Observed {
     },
 }
 
+impl Observed {
+    /// The view, if it is one.
+    pub fn view(self) -> Option<View> {
+        match self {
+            Observed::View(view) => Some(view),
+            Observed::Tally(..) | Observed::Still { .. } => None,
+        }
+    }
+}
+
 /// A view with its vector.
 #[derive(Clone, Debug)]
 pub struct Embedded {
@@ -61,6 +72,13 @@ pub struct Embedded {
     pub view: View,
     /// d values, unit length.
     pub vector: Arc<[f32]>,
+}
+
+impl Embedded {
+    /// The node as it enters the graph.
+    pub fn row(&self) -> Row {
+        Row { id: self.view.id, pts_ns: self.view.pts_ns, vector: self.vector.clone(), known: None }
+    }
 }
 
 /// Counts of what was seen in a source.

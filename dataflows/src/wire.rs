@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use differential_dataflow::VecCollection;
 
 use crate::embed::Embedder;
+use crate::graph::closure::{Closure, closure};
 use crate::graph::codebook::Decision;
-use crate::graph::node::{ClassId, Row};
-use crate::graph::{Diff, Epoch, closure, neighbours};
+use crate::graph::neighbours::{Neighbours, neighbours};
+use crate::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
+use crate::graph::{Diff, Epoch};
 use crate::id::NodeId;
-use crate::observe::embed::EmbedFailure;
-use crate::observe::{Clock, Embedded, Failures, Observed, Seen, embed, mine, track};
+use crate::observe::embed::{EmbedFailure, embed};
+use crate::observe::mine::mine;
+use crate::observe::track::track;
+use crate::observe::{Clock, Embedded, Failures, Observed, Seen};
 
 /// Everything the dataflow is given, on each worker.
 pub struct Inputs<'s> {
@@ -40,6 +45,8 @@ pub struct Plan {
     pub embedder: Arc<dyn Embedder>,
     /// Time spent by stage.
     pub clock: Arc<Clock>,
+    /// Scores computed for lists.
+    pub scored: Arc<AtomicU64>,
 }
 
 /// What this worker's vision code could not go on with.
@@ -71,11 +78,13 @@ pub struct Outputs<'s> {
     pub pairs: VecCollection<'s, Epoch, Pair, Diff>,
     /// Node to its class.
     pub classes: VecCollection<'s, Epoch, (NodeId, ClassId), Diff>,
+    /// What could not be followed, in words: empty unless the log or the embedder is broken.
+    pub misfits: VecCollection<'s, Epoch, String, Diff>,
 }
 
 /// The way of a frame: mine, track, embed; cells, neighbours; clusters, edges, pairs, classes.
 pub fn wire<'s>(inputs: Inputs<'s>, plan: &Plan, troubles: &Troubles) -> Outputs<'s> {
-    let Plan { observe, mine: mining, track: tracking, graph, embedder, clock } = plan;
+    let Plan { observe, mine: mining, track: tracking, graph, embedder, clock, scored } = plan;
     let failures = || troubles.sources.clone();
 
     let proposed = mine(inputs.frames, mining, observe.segment_frames, failures(), clock.clone());
@@ -85,10 +94,11 @@ pub fn wire<'s>(inputs: Inputs<'s>, plan: &Plan, troubles: &Troubles) -> Outputs
 
     let rows = embedded.clone().map(|e| e.row()).concat(inputs.rows);
     let nodes = rows.clone().map(|row| row.id);
-    let Neighbours { cells, groups, lists, neighbours } = neighbours(rows, inputs.codebook, &graph.neighbours);
+    let Neighbours { cells, groups, lists, neighbours, misfits } =
+        neighbours(rows, inputs.codebook, &graph.neighbours, scored.clone());
 
     let Closure { clusters, inter, pairs, classes, .. } =
         closure(nodes, neighbours, inputs.classes, &graph.closure);
 
-    Outputs { nodes: embedded, observed, cells, groups, lists, clusters, inter, pairs, classes }
+    Outputs { nodes: embedded, observed, cells, groups, lists, clusters, inter, pairs, classes, misfits }
 }

@@ -23,6 +23,10 @@ use crate::state::record::{Counts, EpochDelta, EpochLog, NodeRecord, SourceRecor
 use crate::state::{State, StateError, encode};
 use crate::store::{Batch, Table};
 
+/// A cell that is too large is looked at every few epochs (`try_every_epochs`); after so many quiet ones nothing is left
+/// to decide.
+const QUIET_EPOCHS: u64 = 16;
+
 /// Why the committer stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
@@ -92,6 +96,8 @@ pub struct Committer {
     /// Keys of the kept stills.
     stills: BTreeSet<Vec<u8>>,
     since: Epoch,
+    /// Epochs in a row in which nothing was read, decided or waited for.
+    quiet: u64,
     /// Waits after each commit; for tests of slow disks.
     pub delay: Duration,
 }
@@ -113,7 +119,7 @@ impl Committer {
     ) -> Result<Self, CommitError> {
         let view = state.view()?;
         let start = view.epoch()?;
-        let (mut codebook, mut deciding) = (Codebook::default(), Deciding::new(&graph.neighbours));
+        let (mut codebook, mut deciding) = (Codebook::default(), Deciding::new(graph.neighbours.clone()));
         let mut pending = BTreeSet::new();
         for (effective, decision) in &stored.decisions {
             codebook
@@ -143,6 +149,7 @@ impl Committer {
             vectors: stored.rows.iter().map(|row| (row.id, row.vector.clone())).collect(),
             stills: stills.collect(),
             since: view.since()?,
+            quiet: 0,
             delay: Duration::ZERO,
             state: state.clone(),
         })
@@ -173,6 +180,9 @@ impl Committer {
         shares.into_iter().for_each(|share| outputs.merge(share.outputs));
         outputs.settle();
         self.next += 1;
+        if let Some(reason) = outputs.misfits.first().cloned() {
+            return Err(CommitError::Codebook { place: self.state.place(), reason });
+        }
         if epoch == self.shared.committed() {
             // The epoch the state was read at: what follows from the stored lists must be what is stored.
             self.check_restored(&outputs)?;
@@ -187,13 +197,15 @@ impl Committer {
             self.commit(epoch, outputs, &decided)?;
             std::thread::sleep(self.delay);
         }
+        let quiet = exhausted && self.pending.is_empty() && decided.is_empty();
+        self.quiet = if quiet { self.quiet + 1 } else { 0 };
         for (order, (effective, decision)) in decided.into_iter().enumerate() {
             self.pending.insert(effective);
             // The channel holds more than can be decided before the worker looks again.
             drop(self.decisions.send((effective, order as u64, decision)));
         }
         self.shared.commit(epoch);
-        if exhausted && self.until_idle && self.pending.is_empty() {
+        if self.until_idle && self.quiet > QUIET_EPOCHS {
             self.shared.finish();
         }
         Ok(())

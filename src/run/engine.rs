@@ -166,6 +166,7 @@ fn plan(config: &Config, embedder: Arc<dyn Embedder>, clock: Arc<Clock>) -> Plan
         graph: config.graph.clone(),
         embedder,
         clock,
+        scored: Arc::default(),
     }
 }
 

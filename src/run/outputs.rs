@@ -55,6 +55,8 @@ pub struct EpochOutputs {
     pub pairs: Changes<Pair>,
     /// Node to class.
     pub classes: Changes<(NodeId, ClassId)>,
+    /// What the graph could not follow, in words.
+    pub misfits: Vec<String>,
 }
 
 impl EpochOutputs {
@@ -71,6 +73,7 @@ impl EpochOutputs {
         self.inter.extend(other.inter);
         self.pairs.extend(other.pairs);
         self.classes.extend(other.classes);
+        self.misfits.extend(other.misfits);
     }
 
     /// Nets changes out and puts everything in an order that does not depend on the workers. Of a key that goes
@@ -127,6 +130,7 @@ impl Gathered {
         self.sink(outputs.inter, probe, |out, d, r| out.inter.push((d, r)));
         self.sink(outputs.pairs, probe, |out, d, r| out.pairs.push((d, r)));
         self.sink(outputs.classes, probe, |out, d, r| out.classes.push((d, r)));
+        self.sink(outputs.misfits, probe, |out, misfit, _| out.misfits.push(misfit));
     }
 
     /// Changes the outputs of `epoch`.
