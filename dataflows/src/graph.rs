@@ -2,9 +2,12 @@
 //!
 //! All collections have `u64` epochs as times and `isize` differences.
 
+pub mod cells;
 pub mod codebook;
 pub mod kmeans;
+pub mod neighbours;
 pub mod node;
+pub mod policy;
 pub mod score;
 
 /// The timely timestamp: one committed step of the whole engine.
