@@ -6,13 +6,16 @@ mod by_epoch;
 pub mod classes;
 pub mod closure;
 pub mod clusters;
+pub mod cells;
 pub mod codebook;
 pub mod edges;
 pub mod kmeans;
+pub mod neighbours;
 pub mod node;
 pub mod pairs;
 #[cfg(test)]
 mod replay;
+pub mod policy;
 pub mod score;
 
 use serde::{Deserialize, Serialize};

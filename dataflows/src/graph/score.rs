@@ -46,23 +46,225 @@ impl std::hash::Hash for Score {
 /// ```
 pub fn score(a: &[f32], b: &[f32]) -> Score {
     debug_assert_eq!(a.len(), b.len(), "vectors of one space have one length");
-    let mut lanes = [0.0f32; LANES];
-    let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (a_rest, b_rest) = (a_blocks.remainder(), b_blocks.remainder());
-    for (x, y) in a_blocks.zip(b_blocks) {
-        for lane in 0..LANES {
-            lanes[lane] += x[lane] * y[lane];
+    let d = a.len().min(b.len());
+    let mut out = [0.0];
+    scores(&a[..d], &b[..d], &mut out);
+    Score(out[0])
+}
+
+/// The canonical scores of one vector (d values) against each row of `rows` (n x d, row-major) into `out` (n): to the
+/// bit what [`score`] gives for each, faster.
+pub fn scores(a: &[f32], rows: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor was just seen to have AVX-512F.
+            return unsafe { wide::scores_avx512(a, rows, out) };
+        }
+        if std::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was just seen to have AVX2.
+            return unsafe { wide::scores_avx2(a, rows, out) };
         }
     }
-    for (lane, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
-        lanes[lane] += x * y;
+    scores_with(a, rows, out, portable::<4>, portable::<1>);
+}
+
+/// Whole blocks of a vector.
+type Blocks<'a> = &'a [[f32; LANES]];
+
+/// [`scores`] with `four` and `one` to sum whole blocks of a vector against those of four rows and of one.
+#[inline(always)]
+fn scores_with(
+    a: &[f32],
+    rows: &[f32],
+    out: &mut [f32],
+    four: impl Fn(Blocks<'_>, [Blocks<'_>; 4]) -> [[f32; LANES]; 4],
+    one: impl Fn(Blocks<'_>, [Blocks<'_>; 1]) -> [[f32; LANES]; 1],
+) {
+    let d = a.len();
+    if d == 0 {
+        return out.fill(0.0);
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
+    let (blocks, rest) = a.as_chunks::<LANES>();
+    let mut fours = out.chunks_exact_mut(4);
+    let mut quads = rows.chunks_exact(4 * d);
+    for (out, quad) in fours.by_ref().zip(quads.by_ref()) {
+        let rows = [&quad[..d], &quad[d..2 * d], &quad[2 * d..3 * d], &quad[3 * d..]];
+        let lanes = four(blocks, rows.map(|row| row.as_chunks().0));
+        for r in 0..4 {
+            out[r] = total(lanes[r], rest, rows[r]);
         }
-        width /= 2;
     }
-    Score(lanes[0] + 0.0) // -0.0 and 0.0 order apart under total_cmp; the sum makes them one
+    for (out, row) in fours.into_remainder().iter_mut().zip(quads.remainder().chunks_exact(d)) {
+        let [lanes] = one(blocks, [row.as_chunks().0]);
+        *out = total(lanes, rest, row);
+    }
+}
+
+/// The end of the canonical sum: the values after the last whole block join their lanes, then lanes are added up in
+/// halves.
+#[inline(always)]
+fn total(mut lanes: [f32; LANES], a_rest: &[f32], b: &[f32]) -> f32 {
+    if !a_rest.is_empty() {
+        lanes = with_rest(lanes, a_rest, b.as_chunks::<LANES>().1);
+    }
+    let eight: [f32; 8] = std::array::from_fn(|i| lanes[i] + lanes[i + 8]);
+    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+    // -0.0 and 0.0 order apart under total_cmp; adding 0.0 makes them one
+    (four[0] + four[2]) + (four[1] + four[3]) + 0.0
+}
+
+#[inline(never)]
+fn with_rest(mut lanes: [f32; LANES], a_rest: &[f32], b_rest: &[f32]) -> [f32; LANES] {
+    for (lane, (x, y)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += x * y;
+    }
+    lanes
+}
+
+/// The lanes of `a` against each of `R` rows: value i of every block goes to lane i.
+#[inline(always)]
+fn portable<const R: usize>(a: Blocks<'_>, rows: [Blocks<'_>; R]) -> [[f32; LANES]; R] {
+    rows.map(|row| {
+        let mut lanes = [0.0f32; LANES];
+        for (x, y) in a.iter().zip(row) {
+            for lane in 0..LANES {
+                lanes[lane] += x[lane] * y[lane];
+            }
+        }
+        lanes
+    })
+}
+
+/// [`portable`] with the registers of newer processors, which the compiler does not find by itself. The same products
+/// and the same sums in the same order, none fused: the same bits.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use std::arch::x86_64::{
+        __m256, __m512, _mm256_add_ps, _mm256_mul_ps, _mm256_setzero_ps, _mm512_add_ps, _mm512_mul_ps,
+        _mm512_setzero_ps,
+    };
+    use std::mem::transmute;
+
+    use super::{Blocks, LANES, scores_with};
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn scores_avx512(a: &[f32], rows: &[f32], out: &mut [f32]) {
+        scores_with(a, rows, out, |a, r| four_avx512(a, r), |a, r| one_avx512(a, r));
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scores_avx2(a: &[f32], rows: &[f32], out: &mut [f32]) {
+        scores_with(a, rows, out, |a, r| four_avx2(a, r), |a, r| one_avx2(a, r));
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn four_avx512(a: Blocks<'_>, [r0, r1, r2, r3]: [Blocks<'_>; 4]) -> [[f32; LANES]; 4] {
+        let [mut s0, mut s1, mut s2, mut s3] = [_mm512_setzero_ps(); 4];
+        for ((((x, y0), y1), y2), y3) in a.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
+            let x = wide(x);
+            s0 = _mm512_add_ps(s0, _mm512_mul_ps(x, wide(y0)));
+            s1 = _mm512_add_ps(s1, _mm512_mul_ps(x, wide(y1)));
+            s2 = _mm512_add_ps(s2, _mm512_mul_ps(x, wide(y2)));
+            s3 = _mm512_add_ps(s3, _mm512_mul_ps(x, wide(y3)));
+        }
+        [narrow(s0), narrow(s1), narrow(s2), narrow(s3)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn one_avx512(a: Blocks<'_>, [row]: [Blocks<'_>; 1]) -> [[f32; LANES]; 1] {
+        let mut sum = _mm512_setzero_ps();
+        for (x, y) in a.iter().zip(row) {
+            sum = _mm512_add_ps(sum, _mm512_mul_ps(wide(x), wide(y)));
+        }
+        [narrow(sum)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn four_avx2(a: Blocks<'_>, [r0, r1, r2, r3]: [Blocks<'_>; 4]) -> [[f32; LANES]; 4] {
+        let [mut s0, mut s1, mut s2, mut s3] = [[_mm256_setzero_ps(); 2]; 4];
+        for ((((x, y0), y1), y2), y3) in a.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
+            let x = halves(x);
+            s0 = add_product(s0, x, halves(y0));
+            s1 = add_product(s1, x, halves(y1));
+            s2 = add_product(s2, x, halves(y2));
+            s3 = add_product(s3, x, halves(y3));
+        }
+        [join(s0), join(s1), join(s2), join(s3)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn one_avx2(a: Blocks<'_>, [row]: [Blocks<'_>; 1]) -> [[f32; LANES]; 1] {
+        let mut sum = [_mm256_setzero_ps(); 2];
+        for (x, y) in a.iter().zip(row) {
+            sum = add_product(sum, halves(x), halves(y));
+        }
+        [join(sum)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn add_product(sum: [__m256; 2], x: [__m256; 2], y: [__m256; 2]) -> [__m256; 2] {
+        [_mm256_add_ps(sum[0], _mm256_mul_ps(x[0], y[0])), _mm256_add_ps(sum[1], _mm256_mul_ps(x[1], y[1]))]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn wide(lanes: &[f32; LANES]) -> __m512 {
+        // SAFETY: a register is 16 values of f32, and any bits are a value of either type.
+        unsafe { transmute::<[f32; LANES], __m512>(*lanes) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn narrow(sum: __m512) -> [f32; LANES] {
+        // SAFETY: as in `wide`.
+        unsafe { transmute::<__m512, [f32; LANES]>(sum) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn halves(lanes: &[f32; LANES]) -> [__m256; 2] {
+        // SAFETY: two registers are 16 values of f32, and any bits are a value of either type.
+        unsafe { transmute::<[f32; LANES], [__m256; 2]>(*lanes) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn join(sum: [__m256; 2]) -> [f32; LANES] {
+        // SAFETY: as in `halves`.
+        unsafe { transmute::<[__m256; 2], [f32; LANES]>(sum) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    fn random(n: usize, rng: &mut Pcg64) -> Vec<f32> {
+        (0..n).map(|_| rng.random::<f32>() - 0.5).collect()
+    }
+
+    #[test]
+    fn many_scores_at_once_are_to_the_bit_the_single_ones() {
+        let mut rng = Pcg64::seed_from_u64(5);
+        for (n, d) in [(1, 3), (4, 16), (7, 40), (9, 512), (0, 8), (3, 0)] {
+            let (a, rows) = (random(d, &mut rng), random(n * d, &mut rng));
+            let (mut fast, mut plain) = (vec![1.0; n], vec![2.0; n]);
+            scores(&a, &rows, &mut fast);
+            scores_with(&a, &rows, &mut plain, portable::<4>, portable::<1>);
+            for i in 0..n {
+                let row = &rows[i * d..(i + 1) * d];
+                assert_eq!(Score(fast[i]), score(&a, row), "row {i} of {n}, d {d}");
+                assert_eq!(Score(plain[i]), score(row, &a), "row {i} of {n}, d {d}");
+            }
+        }
+    }
 }

@@ -1,0 +1,164 @@
+//! Each node's nearest eligible nodes, exact at every epoch: an operator over cells, and what wires it to [`cells`](super::cells).
+
+mod best;
+mod cell_index;
+mod recompute;
+#[cfg(test)]
+mod tests;
+
+pub use recompute::{Recomputed, recompute};
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use differential_dataflow::hashable::Hashable;
+use differential_dataflow::{AsCollection, VecCollection};
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use self::cell_index::{CellIndex, Changes, Outcome, Rules};
+use super::cells::{Query, locate};
+use super::codebook::Decision;
+use super::node::{CellId, GroupId, List, Row};
+use super::policy::Settings;
+use super::{Diff, Epoch};
+use crate::id::NodeId;
+
+/// Where nodes are, and their nearest.
+pub struct Neighbours<'s> {
+    /// Node to the cell that stores it.
+    pub cells: VecCollection<'s, Epoch, (NodeId, CellId), Diff>,
+    /// Node to its group.
+    pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
+    /// For each node and each cell it looks into, its best rows there: one record each, an empty list included. What a
+    /// restart needs as [`Row::known`].
+    pub lists: VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>,
+    /// For each node its k best over the cells it looks into: one record each, an empty list included.
+    pub neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
+    /// What could not be followed, in words. Empty unless the log or the embedder is broken.
+    pub misfits: VecCollection<'s, Epoch, String, Diff>,
+}
+
+/// Cells, groups and neighbours of `rows` under the codebook that `decisions` build (given on any one worker, the `u64` is
+/// their order within an epoch). At every closed epoch they are those of [`recompute`].
+///
+/// `scored` counts the scores computed for lists. A row's [`Row::known`] lists are taken as they are: they must be
+/// the lists over exactly the rows that arrive in that epoch, as on a restart.
+pub fn neighbours<'s>(
+    rows: VecCollection<'s, Epoch, Row, Diff>,
+    decisions: VecCollection<'s, Epoch, (u64, Decision), Diff>,
+    settings: &Settings,
+    scored: Arc<AtomicU64>,
+) -> Neighbours<'s> {
+    let located = locate(rows, decisions, settings.look_into);
+    let (lists, misfits) = search(located.data, located.queries, settings, scored);
+    Neighbours {
+        cells: located.cells,
+        groups: located.groups,
+        neighbours: merge(lists.clone(), settings),
+        lists,
+        misfits: located.misfits.concat(misfits),
+    }
+}
+
+/// The partial lists: for each query in each cell the best rows stored there. Each cell is on the worker its id hashes to.
+/// `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
+pub fn search<'s>(
+    data: VecCollection<'s, Epoch, (CellId, Arc<Row>), Diff>,
+    queries: VecCollection<'s, Epoch, (CellId, Query), Diff>,
+    settings: &Settings,
+    scored: Arc<AtomicU64>,
+) -> (VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>, VecCollection<'s, Epoch, String, Diff>) {
+    let rules =
+        Rules { k: settings.k, separation_ns: settings.separation_ns(), min_rows: settings.min_cell() };
+    let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
+    type Update<D> = ((CellId, D), Epoch, Diff);
+    let mut data =
+        builder.new_input(data.inner, Exchange::new(|((cell, _), _, _): &Update<Arc<Row>>| cell.hashed()));
+    let mut queries =
+        builder.new_input(queries.inner, Exchange::new(|((cell, _), _, _): &Update<Query>| cell.hashed()));
+    let (lists, list_stream) = builder.new_output::<Vec<(((NodeId, CellId), List), Epoch, Diff)>>();
+    let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
+    let (mut lists, mut misfits) = (OutputBuilder::from(lists), OutputBuilder::from(misfits));
+
+    builder.build(move |_| {
+        let mut cells: HashMap<CellId, CellIndex> = HashMap::new();
+        // Changes of epochs that are not closed, with a capability for each output.
+        let mut pending: BTreeMap<Epoch, ([Capability<Epoch>; 2], BTreeMap<CellId, Changes>)> = BTreeMap::new();
+        move |frontiers| {
+            data.for_each(|input, updates| {
+                for ((cell, row), epoch, diff) in updates.drain(..) {
+                    let at = pending
+                        .entry(epoch)
+                        .or_insert_with(|| ([0, 1].map(|port| input.delayed(&epoch, port)), BTreeMap::new()));
+                    let changes = at.1.entry(cell).or_default();
+                    if diff > 0 { changes.new_rows.push(row) } else { changes.gone_rows.push(row.id) }
+                }
+            });
+            queries.for_each(|input, updates| {
+                for ((cell, query), epoch, diff) in updates.drain(..) {
+                    let at = pending
+                        .entry(epoch)
+                        .or_insert_with(|| ([0, 1].map(|port| input.delayed(&epoch, port)), BTreeMap::new()));
+                    let changes = at.1.entry(cell).or_default();
+                    if diff > 0 {
+                        changes.new_queries.push(query);
+                    } else {
+                        changes.gone_queries.push(query.row.id);
+                    }
+                }
+            });
+            while let Some(at) = pending.first_entry()
+                && frontiers.iter().all(|f| !f.less_equal(at.key()))
+            {
+                let (epoch, ([of_lists, of_misfits], by_cell)) = at.remove_entry();
+                let (mut lists, mut misfits) = (lists.activate(), misfits.activate());
+                let (mut lists, mut misfits) = (lists.session(&of_lists), misfits.session(&of_misfits));
+                for (cell, changes) in by_cell {
+                    let index = cells.entry(cell).or_insert_with(|| CellIndex::new(rules));
+                    let Outcome { lists: changed, scored: count, refused } = index.apply(changes);
+                    if index.is_empty() {
+                        cells.remove(&cell);
+                    }
+                    scored.fetch_add(count, Ordering::Relaxed);
+                    for (node, before, after) in changed {
+                        let sides = [(before, -1), (after, 1)];
+                        let sides = sides.into_iter().filter_map(|(list, diff)| Some((list?, diff)));
+                        lists.give_iterator(sides.map(|(list, diff)| (((node, cell), list), epoch, diff)));
+                    }
+                    for node in refused {
+                        let text = format!("node {node}: its vector has another length than those in cell {}", cell.0);
+                        misfits.give((text, epoch, 1));
+                    }
+                }
+            }
+        }
+    });
+    (list_stream.as_collection(), misfit_stream.as_collection())
+}
+
+/// The k best of each node over its partial lists.
+fn merge<'s>(
+    lists: VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>,
+    settings: &Settings,
+) -> VecCollection<'s, Epoch, (NodeId, List), Diff> {
+    let partial = lists.map(|((node, _), list)| (node, list));
+    if settings.look_into <= 1 {
+        return partial;
+    }
+    let k = settings.k;
+    partial.reduce_named("Merge lists", move |_, partial, merged| {
+        merged.push((best_of(partial.iter().flat_map(|(list, _)| list.iter().copied()), k), 1));
+    })
+}
+
+/// The `k` first entries in order.
+fn best_of(entries: impl Iterator<Item = super::node::Neighbour>, k: usize) -> List {
+    let mut list: List = entries.collect();
+    list.sort_unstable();
+    list.truncate(k);
+    list
+}

@@ -1,0 +1,94 @@
+//! What the codebook's decisions follow: the settings, and the policy that decides from a closed epoch.
+
+mod deciding;
+
+pub use deciding::Deciding;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of cells, neighbours and groups. The same settings and the same log give the same graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Entries of a node's list (k). The paper's 10.
+    pub k: usize,
+    /// Two nodes of one source are neighbours only when further apart than this, in seconds (T).
+    pub separation_s: f64,
+    /// Cells a node looks into (p): its own and the `look_into` - 1 nearest others. At least 1.
+    pub look_into: usize,
+    /// How the cells come about.
+    pub codebook: CodebookKind,
+    /// How the groups come about.
+    pub groups: Groups,
+}
+
+/// How the cells come about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum CodebookKind {
+    /// One cell that divides in two whenever a leaf outgrows `cap`; siblings merge again under a quarter of it.
+    Growing {
+        /// Rows a leaf may hold.
+        cap: usize,
+        /// A leaf over `cap` is looked at in every so many epochs (the id says in which of them), so that one that
+        /// cannot be divided does not cost a try each epoch. 0 counts as 1.
+        try_every_epochs: u64,
+    },
+    /// K-means over the first nodes, fixed from then on.
+    KMeans {
+        /// Centroids (K). The paper's 5000.
+        cells: usize,
+        /// Nodes to wait for, and to take the sample from.
+        first_nodes: usize,
+        /// A cell with fewer rows gives no lists (the paper drops clusters under 100).
+        min_cell: usize,
+    },
+}
+
+/// How the groups come about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Groups {
+    /// K-means over all nodes when they reach each of these numbers: (nodes, groups), both ascending.
+    Schedule(Vec<(usize, usize)>),
+    /// The cells of a K-means codebook are the groups.
+    Cells,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            k: 10,
+            separation_s: 5.0,
+            look_into: 1,
+            codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
+            groups: Groups::Schedule(vec![(64, 8), (500, 32)]),
+        }
+    }
+}
+
+impl Settings {
+    /// The paper's: K-means with 5000 cells, those under 100 rows give no lists, and cell and group are one thing
+    /// (Wang, He, Gupta 2017, section 4). K-means runs once, over the first 50 000 nodes, where the paper ran it
+    /// over a finished set.
+    pub fn paper() -> Self {
+        Settings {
+            codebook: CodebookKind::KMeans { cells: 5000, first_nodes: 50_000, min_cell: 100 },
+            groups: Groups::Cells,
+            ..Settings::default()
+        }
+    }
+
+    /// T in nanoseconds. Negative and undefined values count as 0.
+    pub fn separation_ns(&self) -> u64 {
+        (self.separation_s * 1e9).round() as u64
+    }
+
+    /// Rows a cell must hold to give lists.
+    pub fn min_cell(&self) -> usize {
+        match self.codebook {
+            CodebookKind::Growing { .. } => 0,
+            CodebookKind::KMeans { min_cell, .. } => min_cell,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The policy: what to change in the codebook, decided from a closed epoch.
+//!
+//! A decision is a function of the nodes' cells, the codebook with all decisions taken so far, the epoch, and the
+//! vectors. So nothing of the policy's own is to be kept: a restart that feeds it the stored cells of all nodes and
+//! gives it the codebook of the whole decision log decides as if it had never stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::codebook::{Centroid, Codebook, Decision};
+use super::super::kmeans::{nearest, spherical_kmeans};
+use super::super::node::CellId;
+use super::super::{Diff, Epoch};
+use super::{CodebookKind, Groups, Settings};
+use crate::id::NodeId;
+
+/// Members looked at to divide a cell or to find groups.
+const SAMPLE: usize = 2048;
+/// Rounds of Lloyd's algorithm.
+const ROUNDS: usize = 10;
+/// A part smaller than one in so many of the sample does not make a cell: outliers would peel off one by one.
+const SMALLEST_PART: usize = 64;
+/// Siblings merge under one in so many of the cap: far enough below it that they do not divide again at once.
+const MERGE_UNDER: usize = 4;
+
+/// Nodes by cell, and what to do about it.
+#[derive(Clone, Debug)]
+pub struct Deciding {
+    settings: Settings,
+    /// Multiplicities, so that the changes of an epoch may come in any order.
+    members: BTreeMap<CellId, BTreeMap<NodeId, Diff>>,
+}
+
+impl Deciding {
+    /// Without nodes.
+    pub fn new(settings: Settings) -> Self {
+        Deciding { settings, members: BTreeMap::new() }
+    }
+
+    /// Follows a change of the collection of nodes and their cells.
+    pub fn change(&mut self, node: NodeId, cell: CellId, diff: Diff) {
+        let members = self.members.entry(cell).or_default();
+        let count = members.entry(node).or_default();
+        *count += diff;
+        if *count == 0 {
+            members.remove(&node);
+        }
+        if members.is_empty() {
+            self.members.remove(&cell);
+        }
+    }
+
+    /// What to change, after all changes up to the closed `epoch`. `codebook` has all decisions taken so far, also those that
+    /// take effect later; a cell that such a one concerns is left alone. `vector_of` gives a node's vector; a
+    /// node without one is not looked at. The decisions fit `codebook` in the order given. Call it once for each closed epoch.
+    pub fn decide(
+        &mut self,
+        epoch: Epoch,
+        codebook: &Codebook,
+        vector_of: impl Fn(NodeId) -> Option<Arc<[f32]>>,
+    ) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        match self.settings.codebook {
+            CodebookKind::Growing { cap, try_every_epochs } => {
+                let busy = self.arriving(codebook, &vector_of);
+                self.divide(epoch, cap, try_every_epochs.max(1), codebook, &busy, &vector_of, &mut decisions);
+                self.merge(cap, codebook, &busy, &mut decisions);
+                self.group(epoch, try_every_epochs.max(1), codebook, &vector_of, &mut decisions);
+            }
+            CodebookKind::KMeans { cells, first_nodes, .. } => {
+                self.fix(cells, first_nodes, codebook, &vector_of, &mut decisions);
+                self.group(epoch, 1, codebook, &vector_of, &mut decisions);
+            }
+        }
+        decisions
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.values().flat_map(|members| members.keys().copied())
+    }
+
+    /// Leaves that decisions not yet in effect will bring rows to.
+    fn arriving(
+        &self,
+        codebook: &Codebook,
+        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
+    ) -> BTreeSet<CellId> {
+        let moving = self.members.iter().filter(|(cell, _)| !codebook.is_leaf(**cell));
+        let nodes = moving.flat_map(|(_, members)| members.keys());
+        nodes.filter_map(|node| vector_of(*node)).map(|vector| codebook.cell(&vector)).collect()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn divide(
+        &self,
+        epoch: Epoch,
+        cap: usize,
+        every: u64,
+        codebook: &Codebook,
+        busy: &BTreeSet<CellId>,
+        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let mut next = codebook.next_id().0;
+        for (cell, members) in &self.members {
+            let turn = (epoch % every + u64::from(cell.0) % every) % every == 0;
+            if !turn || members.len() <= cap || busy.contains(cell) || !codebook.is_leaf(*cell) {
+                continue;
+            }
+            let sample = sample(members.keys().copied(), members.len(), vector_of);
+            if let Some(centroids) = halves(&sample, u64::from(cell.0)) {
+                let children = centroids.map(|centroid| {
+                    next += 1;
+                    (CellId(next - 1), centroid)
+                });
+                decisions.push(Decision::Divide { cell: *cell, children: children.into() });
+            }
+        }
+    }
+
+    fn merge(
+        &self,
+        cap: usize,
+        codebook: &Codebook,
+        busy: &BTreeSet<CellId>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let size = |cell: &CellId| self.members.get(cell).map_or(0, BTreeMap::len);
+        for (parent, children) in codebook.parents_of_leaves() {
+            let still = !self.members.contains_key(&parent) && !children.iter().any(|c| busy.contains(c));
+            if still && children.iter().map(size).sum::<usize>() < cap / MERGE_UNDER {
+                decisions.push(Decision::Merge { cell: parent });
+            }
+        }
+    }
+
+    /// The groups of the schedule's last step that is reached, unless there are as many already.
+    fn group(
+        &self,
+        epoch: Epoch,
+        every: u64,
+        codebook: &Codebook,
+        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Groups::Schedule(steps) = &self.settings.groups else { return };
+        let nodes = self.members.values().map(BTreeMap::len).sum::<usize>();
+        let Some((_, groups)) = steps.iter().rfind(|(from, _)| nodes >= *from) else { return };
+        if codebook.groups() >= *groups || epoch % every != 0 {
+            return;
+        }
+        let ids: BTreeSet<NodeId> = self.nodes().collect();
+        let sample = sample(ids.into_iter(), nodes, vector_of);
+        let rows: Vec<&[f32]> = sample.iter().map(|v| &**v).collect();
+        let centroids = spherical_kmeans(&rows, *groups, ROUNDS, *groups as u64);
+        // Too few distinct vectors give fewer groups: better than before, or wait.
+        if centroids.len() > codebook.groups() {
+            decisions.push(Decision::Group { centroids: centroids.into_iter().map(Centroid::from).collect() });
+        }
+    }
+
+    /// The K-means codebook, once there are nodes enough.
+    fn fix(
+        &self,
+        cells: usize,
+        first_nodes: usize,
+        codebook: &Codebook,
+        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let root = CellId(0);
+        let Some(members) = self.members.get(&root).filter(|m| m.len() >= first_nodes.max(1)) else { return };
+        if !codebook.is_leaf(root) {
+            return;
+        }
+        let vectors: Vec<_> = members.keys().take(first_nodes).filter_map(|node| vector_of(*node)).collect();
+        let rows: Vec<&[f32]> = vectors.iter().map(|v| &**v).collect();
+        let centroids = spherical_kmeans(&rows, cells, ROUNDS, 0);
+        if centroids.len() < 2 {
+            return;
+        }
+        let centroids: Vec<Centroid> = centroids.into_iter().map(Centroid::from).collect();
+        let first = codebook.next_id().0;
+        let children = (first..).map(CellId).zip(centroids.iter().cloned()).collect();
+        decisions.push(Decision::Divide { cell: root, children });
+        if self.settings.groups == Groups::Cells {
+            decisions.push(Decision::Group { centroids });
+        }
+    }
+}
+
+/// At most [`SAMPLE`] vectors, evenly over the `count` nodes in their order.
+fn sample(
+    nodes: impl Iterator<Item = NodeId>,
+    count: usize,
+    vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
+) -> Vec<Arc<[f32]>> {
+    let step = count.div_ceil(SAMPLE).max(1);
+    nodes.step_by(step).filter_map(vector_of).collect()
+}
+
+/// The two centroids that divide `rows`, unless they are all alike or one side would be next to nothing.
+fn halves(rows: &[Arc<[f32]>], seed: u64) -> Option<[Centroid; 2]> {
+    let rows: Vec<&[f32]> = rows.iter().map(|v| &**v).collect();
+    let [left, right] = <[Vec<f32>; 2]>::try_from(spherical_kmeans(&rows, 2, ROUNDS, seed)).ok()?;
+    let on_left = |row: &&&[f32]| nearest(row, [&*left, &*right].into_iter()) == Some(0);
+    let on_left = rows.iter().filter(on_left).count();
+    let smaller = on_left.min(rows.len() - on_left);
+    (smaller > 0 && smaller * SMALLEST_PART >= rows.len()).then(|| [left.into(), right.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    type Vectors = BTreeMap<NodeId, Arc<[f32]>>;
+
+    fn vectors(n: u64, seed: u64) -> Vectors {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        (0..n)
+            .map(|id| {
+                let v: Vec<f32> = (0..8).map(|_| rng.random::<f32>() - 0.5).collect();
+                let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
+                (NodeId(id), v.iter().map(|x| x / norm).collect())
+            })
+            .collect()
+    }
+
+    fn growing(cap: usize) -> Settings {
+        Settings { codebook: CodebookKind::Growing { cap, try_every_epochs: 1 }, ..Settings::default() }
+    }
+
+    /// Feeds the policy where every node is under `codebook`.
+    fn deciding(settings: &Settings, vectors: &Vectors, codebook: &Codebook) -> Deciding {
+        let mut deciding = Deciding::new(settings.clone());
+        vectors.iter().for_each(|(node, v)| deciding.change(*node, codebook.cell(v), 1));
+        deciding
+    }
+
+    fn decide(deciding: &mut Deciding, epoch: Epoch, codebook: &mut Codebook, vectors: &Vectors) -> Vec<Decision> {
+        let decisions = deciding.decide(epoch, codebook, |node| vectors.get(&node).cloned());
+        decisions.iter().for_each(|d| codebook.apply(d).unwrap());
+        decisions
+    }
+
+    #[test]
+    fn a_growing_codebook_divides_until_every_leaf_is_under_the_cap() {
+        let (vectors, settings) = (vectors(1000, 1), growing(100));
+        let mut codebook = Codebook::default();
+        for epoch in 0..20 {
+            let mut deciding = deciding(&settings, &vectors, &codebook);
+            if decide(&mut deciding, epoch, &mut codebook, &vectors).is_empty() {
+                assert!(epoch > 3, "it takes several rounds");
+                assert!(deciding.members.values().all(|m| m.len() <= 100));
+                assert_eq!(codebook.groups(), 32);
+                return;
+            }
+        }
+        panic!("it never came to rest");
+    }
+
+    #[test]
+    fn cells_with_a_pending_decision_are_left_alone() {
+        let (vectors, settings) = (vectors(300, 2), growing(200));
+        let mut codebook = Codebook::default();
+        let mut deciding = deciding(&settings, &vectors, &codebook);
+        assert!(!decide(&mut deciding, 0, &mut codebook, &vectors).is_empty());
+        // The nodes are still in the old cell: its children have no rows yet, and are not to merge for that.
+        assert_eq!(decide(&mut deciding, 1, &mut codebook, &vectors), []);
+    }
+
+    #[test]
+    fn a_cell_of_equal_vectors_is_not_divided() {
+        let mut same = vectors(300, 3);
+        let first = same.values().next().unwrap().clone();
+        same.values_mut().for_each(|v| *v = first.clone());
+        let mut codebook = Codebook::default();
+        let decisions = decide(&mut deciding(&growing(200), &same, &codebook), 0, &mut codebook, &same);
+        assert!(!decisions.iter().any(|d| matches!(d, Decision::Divide { .. })), "{decisions:?}");
+        // One that stands apart is no cell either.
+        let other = same.values_mut().next().unwrap();
+        *other = other.iter().map(|x| -x).collect();
+        let decisions = decide(&mut deciding(&growing(200), &same, &codebook), 1, &mut codebook, &same);
+        assert!(!decisions.iter().any(|d| matches!(d, Decision::Divide { .. })), "{decisions:?}");
+    }
+
+    #[test]
+    fn siblings_merge_under_a_quarter_of_the_cap_and_not_before() {
+        let (all, settings) = (vectors(201, 4), growing(200));
+        let mut codebook = Codebook::default();
+        decide(&mut deciding(&settings, &all, &codebook), 0, &mut codebook, &all);
+        assert_eq!(codebook.leaves().count(), 2);
+        for (left, merges) in [(50, false), (49, true)] {
+            let few: Vectors = all.iter().take(left).map(|(n, v)| (*n, v.clone())).collect();
+            let decisions = decide(&mut deciding(&settings, &few, &codebook), 1, &mut codebook, &few);
+            assert_eq!(!decisions.is_empty(), merges, "{left} rows left");
+        }
+        assert_eq!(codebook.leaves().count(), 1);
+    }
+
+    #[test]
+    fn a_restart_decides_the_same() {
+        let (all, settings) = (vectors(900, 5), growing(150));
+        let (mut codebook, mut running) = (Codebook::default(), Deciding::new(settings.clone()));
+        let mut cells: BTreeMap<NodeId, CellId> = BTreeMap::new();
+        for epoch in 0..12 {
+            for (node, vector) in all.iter().take(75 * (epoch + 1)) {
+                let cell = codebook.cell(vector);
+                if let Some(old) = cells.insert(*node, cell) {
+                    running.change(*node, cell, 1);
+                    running.change(*node, old, -1);
+                } else {
+                    running.change(*node, cell, 1);
+                }
+            }
+            let mut restarted = Deciding::new(settings.clone());
+            cells.iter().for_each(|(node, cell)| restarted.change(*node, *cell, 1));
+            let again = restarted.decide(epoch as u64, &codebook, |node| all.get(&node).cloned());
+            assert_eq!(decide(&mut running, epoch as u64, &mut codebook, &all), again);
+        }
+        assert!(codebook.leaves().count() > 4);
+    }
+
+    #[test]
+    fn the_papers_codebook_is_fixed_once_and_its_cells_are_the_groups() {
+        let all = vectors(400, 6);
+        let kind = CodebookKind::KMeans { cells: 12, first_nodes: 300, min_cell: 5 };
+        let settings = Settings { codebook: kind, ..Settings::paper() };
+        let mut codebook = Codebook::default();
+        let few: Vectors = all.iter().take(299).map(|(n, v)| (*n, v.clone())).collect();
+        assert_eq!(decide(&mut deciding(&settings, &few, &codebook), 0, &mut codebook, &few), []);
+        let taken = decide(&mut deciding(&settings, &all, &codebook), 1, &mut codebook, &all);
+        assert_eq!((taken.len(), codebook.groups(), codebook.leaves().count()), (2, 12, 12));
+        for vector in all.values() {
+            assert_eq!(codebook.cell(vector).0, codebook.group(vector).0 + 1, "cell and group are one");
+        }
+        assert_eq!(decide(&mut deciding(&settings, &all, &codebook), 2, &mut codebook, &all), []);
+    }
+}
