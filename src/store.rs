@@ -1,5 +1,6 @@
 //! Durable state behind one small trait: named tables of ordered byte keys, changed by whole transactions.
 
+pub mod lmdb;
 pub mod memory;
 
 /// A table of the store. Its number on disk never changes.
@@ -62,6 +63,9 @@ impl Table {
     ];
 }
 
+/// The longest key, in bytes. Keys have at least one byte.
+pub const MAX_KEY_BYTES: usize = 511;
+
 /// What can go wrong with a store. Each names the place and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -76,6 +80,36 @@ pub enum StoreError {
     Busy {
         /// The state's folder.
         place: String,
+    },
+    /// There is no state in this folder, or its first commit is still to come.
+    #[error("{place}: no kinetograph state here (yet)")]
+    Missing {
+        /// The state's folder.
+        place: String,
+    },
+    /// What lies in the folder is damaged, foreign or of another version. It was left as it is.
+    #[error("{place}: not a state that this kinetograph can read: {reason}")]
+    Format {
+        /// The state's folder.
+        place: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A commit to a store that was opened for reading.
+    #[error("{place}: this state was opened for reading only")]
+    ReadOnly {
+        /// The state's folder.
+        place: String,
+    },
+    /// A key that is empty or longer than [`MAX_KEY_BYTES`].
+    #[error("{place}: a key of table {table:?} has {bytes} bytes; 1 to {MAX_KEY_BYTES} can be kept")]
+    Key {
+        /// The state's folder.
+        place: String,
+        /// The table that it was meant for.
+        table: Table,
+        /// The key's length.
+        bytes: usize,
     },
     /// Anything else the engine underneath reports.
     #[error("{place}: {reason}")]
@@ -110,6 +144,16 @@ impl Batch {
     /// The changes in order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// Refuses keys that not every engine can keep.
+    pub(crate) fn check_keys(&self, place: &str) -> Result<(), StoreError> {
+        match self.changes.iter().find(|(_, key, _)| !(1..=MAX_KEY_BYTES).contains(&key.len())) {
+            None => Ok(()),
+            Some((table, key, _)) => {
+                Err(StoreError::Key { place: place.into(), table: *table, bytes: key.len() })
+            }
+        }
     }
 
     /// Whether it changes nothing.

@@ -15,6 +15,7 @@ pub struct MemoryStore {
 
 impl Store for MemoryStore {
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        batch.check_keys("memory")?;
         let mut guard = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let tables = Arc::make_mut(&mut guard);
         for (table, key, value) in batch.changes() {
