@@ -34,11 +34,7 @@ pub struct Config {
     /// Neighbours, codebook, clusters.
     pub graph: kinetograph_dataflows::graph::Settings,
     /// Training.
-    #[cfg(feature = "train")]
-    pub train: crate::train::Settings,
-    /// Settings of a part that this program was built without.
-    #[cfg(not(feature = "train"))]
-    pub train: Table,
+    pub train: crate::train::settings::Settings,
 }
 
 /// Which embedder makes the vectors.
@@ -79,8 +75,7 @@ impl Config {
             mine: kinetograph_dataflows::mine::Settings::paper(),
             track: kinetograph_dataflows::track::Settings::paper(),
             graph: kinetograph_dataflows::graph::Settings::paper(),
-            #[cfg(feature = "train")]
-            train: crate::train::Settings::paper(),
+            train: crate::train::settings::Settings::paper(),
             ..Config::default()
         }
     }
@@ -167,10 +162,8 @@ pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> 
         }
     }
     settings.insert("embed space".to_string(), space.to_string());
-    settings.insert(
-        "engine.decision_delay_epochs".to_string(),
-        config.engine.decision_delay_epochs.to_string(),
-    );
+    settings
+        .insert("engine.decision_delay_epochs".to_string(), config.engine.decision_delay_epochs.to_string());
     settings
 }
 

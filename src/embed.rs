@@ -1,6 +1,7 @@
 //! Pictures in, vectors out: embeds a folder of images with a trained network, a fresh one, a TorchScript module or any
 //! other descriptor.
 
+pub mod choice;
 #[cfg(feature = "train")]
 pub mod network;
 #[cfg(feature = "train")]

@@ -9,7 +9,6 @@ pub mod embed;
 pub mod export;
 pub mod feed;
 pub mod gallery;
-#[cfg(feature = "ingest")]
 pub mod run;
 pub mod state;
 pub mod stats;

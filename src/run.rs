@@ -5,20 +5,29 @@
 //!                                   ^-------- decisions, committed epoch --------'
 //! ```
 
+#[cfg(feature = "ingest")]
 pub mod committer;
+#[cfg(feature = "ingest")]
 pub mod engine;
+#[cfg(feature = "ingest")]
 pub mod hydrate;
+#[cfg(feature = "ingest")]
 pub mod lanes;
+#[cfg(feature = "ingest")]
 pub mod outputs;
 pub mod progress;
+#[cfg(feature = "ingest")]
 pub mod report;
+#[cfg(feature = "ingest")]
 pub mod sources;
+#[cfg(feature = "ingest")]
 pub mod training;
+#[cfg(feature = "ingest")]
 pub mod worker;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 

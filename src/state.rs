@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::store::lmdb::LmdbStore;
 use crate::store::{Batch, Store, StoreError, Table};
 use record::Format;
 use view::View;
@@ -71,6 +72,22 @@ pub struct State {
 }
 
 impl State {
+    /// The state in `dir`, made if missing, for the one process that writes to it.
+    ///
+    /// # Errors
+    /// [`StateError`] when another process writes to it, or it cannot be opened.
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        State::over(Arc::new(LmdbStore::open(dir)?), dir)
+    }
+
+    /// The state in `dir`, to read; another process may be writing to it.
+    ///
+    /// # Errors
+    /// [`StateError`] when there is none, or it cannot be opened.
+    pub fn open_read(dir: &Path) -> Result<Self, StateError> {
+        State::over_existing(Arc::new(LmdbStore::open_read(dir)?), dir)
+    }
+
     /// A state over `store` that is known as `dir` in messages; a store without a format record is given one.
     ///
     /// # Errors

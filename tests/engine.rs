@@ -71,7 +71,10 @@ fn the_same_files_give_the_same_graph_on_one_two_and_three_workers() {
     }
     let found = stats(&dir.path().join("1"));
     for collection in ["nodes", "lists", "clusters", "inter_edges", "distinct_pairs", "classes"] {
-        assert!(found[collection].as_u64().unwrap() > 0, "no {collection}: the test shows nothing\n{found:#}");
+        assert!(
+            found[collection].as_u64().unwrap() > 0,
+            "no {collection}: the test shows nothing\n{found:#}"
+        );
     }
     assert!(found["cells"].as_u64().unwrap() > 1, "the codebook never grew\n{found:#}");
     check_export(&dir.path().join("1"), &dir.path().join("export"));
@@ -105,14 +108,15 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
     let (mut kills, mut progressed) = (0, 0);
     let mut last_epoch = 0;
     while kills < 25 {
-        let mut child = kinetograph(&["run", "--batch", "--no-train", "--quiet", "--workers", "2", "--state"])
-            .arg(&killed)
-            .args(QUICK)
-            .args(&files)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            kinetograph(&["run", "--batch", "--no-train", "--quiet", "--workers", "2", "--state"])
+                .arg(&killed)
+                .args(QUICK)
+                .args(&files)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
         std::thread::sleep(Duration::from_millis(rng.random_range(20..500)));
         if child.try_wait().unwrap().is_some() {
             // It got to the end: what is left of the 25 would kill nothing.
@@ -132,7 +136,10 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
         last_epoch = epoch;
     }
     println!("{kills} kills, {progressed} of them after new epochs");
-    assert!(kills >= 5 && progressed >= 3, "{kills} kills, {progressed} in the middle: the test shows too little");
+    assert!(
+        kills >= 5 && progressed >= 3,
+        "{kills} kills, {progressed} in the middle: the test shows too little"
+    );
     done(&run(&killed, &files, &["--workers", "1"]));
     assert_eq!(digests(&killed), digests(&whole));
     verify(&killed);
@@ -157,12 +164,8 @@ fn broken_sources_are_named_and_the_others_go_on() {
     let all = [&*good, &truncated, &empty, &random, &missing];
     done(&run(&state, &all, &["--report", &report]));
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
-    let failed: Vec<String> = report["sources_failed"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|failed| failed.to_string())
-        .collect();
+    let failed: Vec<String> =
+        report["sources_failed"].as_array().unwrap().iter().map(|failed| failed.to_string()).collect();
     for name in ["empty.mp4", "random.mp4", "missing.mp4"] {
         assert!(failed.iter().any(|f| f.contains(name)), "{name} is not among {failed:?}");
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use kinetograph_dataflows::embed::descriptor::Descriptor;
 
 use super::OK;
 use crate::embed::folder;
@@ -36,7 +37,10 @@ pub(super) fn embed(arguments: &Arguments) -> anyhow::Result<u8> {
         if name != "hog" {
             bail!("--descriptor {name}: there is only hog");
         }
-        folder(&arguments.images, &arguments.out, &mut |crops| Ok(crate::embed::describe(crops)))?
+        let hog = Descriptor::default();
+        let mut describe =
+            |crops: &[&[u8]]| Ok(crops.iter().flat_map(|crop| hog.describe(crop)).collect::<Vec<f32>>());
+        folder(&arguments.images, &arguments.out, &mut describe)?
     } else {
         by_network(arguments)?
     };

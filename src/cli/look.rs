@@ -9,8 +9,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{NO, OK, print};
 use crate::config::Config;
 use crate::state::State;
-use crate::state::key;
-use crate::state::record::MadeWith;
 use crate::verify::Rules;
 
 #[derive(Debug, Args)]
@@ -56,7 +54,7 @@ pub(super) struct GalleryArguments {
 /// A state to look at, and the configuration it was made with.
 fn open(dir: &Path) -> anyhow::Result<(State, Config)> {
     let state = State::open_read(dir)?;
-    let made: Option<MadeWith> = state.view()?.meta(key::SETTINGS)?;
+    let made = state.view()?.made_with()?;
     let config = match made {
         Some(made) => Config::parse(&made.config, &state.place())?,
         None => Config::default(),
@@ -85,7 +83,7 @@ pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<u8> {
 
 pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
-    let embedder = crate::embed::embedder(&config.embed)?;
+    let embedder = crate::embed::choice::embedder(&config.embed)?;
     let embed = |crops: &[&[u8]]| embedder.embed(crops).map_err(|e| anyhow!(e));
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let style = ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len}");
@@ -97,16 +95,24 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     };
     let report = crate::verify::verify(&state, &rules(&config), Some(&embed), &progress)?;
     bar.finish_and_clear();
-    if !arguments.quiet || report.differences() > 0 {
+    if !arguments.quiet || report.differences > 0 {
         print(&report.to_string())?;
     }
-    Ok(if report.differences() > 0 { NO } else { OK })
+    Ok(if report.differences > 0 { NO } else { OK })
 }
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
     let exported = crate::export::export(&state, &rules(&config), &arguments.out)?;
-    print(&format!("{exported} in {}", arguments.out.display()))
+    print(&format!(
+        "{} nodes, {} neighbours, {} clusters, {} edges, {} pairs in {}",
+        exported.nodes,
+        exported.neighbours,
+        exported.clusters,
+        exported.inter + exported.intra,
+        exported.pairs,
+        arguments.out.display()
+    ))
 }
 
 pub(super) fn gallery(arguments: &GalleryArguments) -> anyhow::Result<u8> {

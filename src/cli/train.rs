@@ -16,8 +16,10 @@ use crate::train::settings::{Device, Net};
 use crate::train::trainer::{Progress, spawn};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Goes on from the newest checkpoint in --checkpoint, or starts there. The loss of every step \
-is in loss.tsv beside the checkpoints.")]
+#[command(
+    after_help = "Goes on from the newest checkpoint in --checkpoint, or starts there. The loss of every step \
+is in loss.tsv beside the checkpoints."
+)]
 pub(super) struct Arguments {
     /// The state to learn from
     #[arg(long, value_name = "DIR")]

@@ -16,8 +16,10 @@ use super::{ConfigArguments, OK};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
-#[command(after_help = "One row a frame and region (or reason): frame, region x y w h, crop x y w h, moving points, \
-reason. Source pixels, frames from 0.")]
+#[command(
+    after_help = "One row a frame and region (or reason): frame, region x y w h, crop x y w h, moving points, \
+reason. Source pixels, frames from 0."
+)]
 pub(super) struct MineArguments {
     /// File or URI
     video: String,
@@ -29,8 +31,10 @@ pub(super) struct MineArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "One row for each frame after the start, also when lost: frame, x, y, w, h, score, lost. \
-Source pixels, frames from 0; the score is the peak-to-sidelobe ratio.")]
+#[command(
+    after_help = "One row for each frame after the start, also when lost: frame, x, y, w, h, score, lost. \
+Source pixels, frames from 0; the score is the peak-to-sidelobe ratio."
+)]
 pub(super) struct TrackArguments {
     /// File or URI
     video: String,
@@ -82,7 +86,11 @@ pub(super) fn track(arguments: &TrackArguments) -> anyhow::Result<u8> {
             let [x, y, w, h] = object;
             let region = Rect { x: x * sx, y: y * sy, w: w * sx, h: h * sy };
             tracker = Tracker::new(frame, region, &config.track);
-            ensure!(tracker.is_some(), "--init {}: the box is too small or outside the picture", arguments.init);
+            ensure!(
+                tracker.is_some(),
+                "--init {}: the box is too small or outside the picture",
+                arguments.init
+            );
         } else if let Some(tracker) = &mut tracker {
             let step = tracker.follow(frame);
             let region = boxed(step.region.in_source(frame));
@@ -127,7 +135,8 @@ fn create(path: &PathBuf) -> anyhow::Result<Box<dyn Write>> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(BufWriter::new(std::io::stdout().lock())));
     }
-    let file = std::fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    let file =
+        std::fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
     Ok(Box::new(BufWriter::new(file)))
 }
 

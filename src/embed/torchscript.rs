@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kinetograph_dataflows::embed::{EmbedError, Embedder};
+use kinetograph_dataflows::image::crop::decode;
 use serde::{Deserialize, Serialize};
 use tch::{CModule, TchError, Tensor};
 use xxhash_rust::xxh3::Xxh3;
@@ -205,5 +207,21 @@ mod tests {
         fs::write(dir.path().join("junk.pt"), "junk").unwrap();
         let junk = TorchScript::load(&dir.path().join("junk.pt"), Input::default(), Device::Cpu);
         assert!(matches!(junk, Err(TorchError::Torch { file, .. }) if file.ends_with("junk.pt")));
+    }
+}
+
+impl Embedder for TorchScript {
+    fn space(&self) -> String {
+        TorchScript::space(self)
+    }
+
+    fn dim(&self) -> usize {
+        TorchScript::dim(self)
+    }
+
+    fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError> {
+        let pixels = crops.iter().map(|jpeg| decode(jpeg)).collect::<Result<Vec<_>, _>>()?;
+        let pixels: Vec<&[u8]> = pixels.iter().map(Vec::as_slice).collect();
+        self.embed_crops(&pixels).map_err(|e| EmbedError::Module(e.to_string()))
     }
 }

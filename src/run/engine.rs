@@ -30,11 +30,7 @@ use crate::store::{Batch, Table};
 /// # Errors
 /// When the state cannot be opened, read or written, belongs to other settings, or its stored graph is inconsistent. A
 /// source that fails is no error: the report names it.
-pub fn run(
-    config: &Config,
-    options: &Options,
-    interrupted: &dyn Fn() -> bool,
-) -> anyhow::Result<Report> {
+pub fn run(config: &Config, options: &Options, interrupted: &dyn Fn() -> bool) -> anyhow::Result<Report> {
     let start = Instant::now();
     let state = State::open(&options.state)?;
     run_on(state, config, options, interrupted, start)
@@ -47,7 +43,7 @@ fn run_on(
     interrupted: &dyn Fn() -> bool,
     start: Instant,
 ) -> anyhow::Result<Report> {
-    let embedder = crate::embed::embedder(&config.embed)?;
+    let embedder = crate::embed::choice::embedder(&config.embed)?;
     keep_settings(&state, config, &embedder.space())?;
     let enlisted = enlist(&state, &options.sources)?;
     let sources = enlisted.waiting.len() as u64;
@@ -125,7 +121,7 @@ fn run_on(
         return Err(anyhow!(fault));
     }
 
-    let mut report = Report::of_state(&crate::stats::stats(&state, config.graph.neighbours.k)?);
+    let mut report = Report::of_state(&state, config.graph.neighbours.k)?;
     report.sources_failed.extend(enlisted.failed);
     if let Some(summary) = trained? {
         report.train_steps = summary.steps;
@@ -199,14 +195,15 @@ fn start_workers(
 /// Checks that the state's graph was made with these settings, or notes them in a new state.
 fn keep_settings(state: &State, config: &Config, space: &str) -> anyhow::Result<()> {
     let asked = MadeWith { config: config.to_toml(), space: space.to_string() };
-    let stored: Option<MadeWith> = state.view()?.meta(key::SETTINGS)?;
+    let stored = state.view()?.made_with()?;
     let Some(stored) = stored else {
         let mut batch = Batch::default();
         batch.put(Table::Meta, key::SETTINGS, encode(&asked));
         return Ok(state.commit(&batch)?);
     };
     let before = graph_settings(&Config::parse(&stored.config, &state.place())?, &stored.space);
-    let differs = graph_settings(config, space).into_iter().find(|(key, value)| before.get(key) != Some(value));
+    let differs =
+        graph_settings(config, space).into_iter().find(|(key, value)| before.get(key) != Some(value));
     let Some((key, asked)) = differs else { return Ok(()) };
     let stored = before.get(&key).cloned().unwrap_or_else(|| "nothing".into());
     Err(StateError::Setting { place: state.place(), key, stored, asked }.into())

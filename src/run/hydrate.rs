@@ -8,7 +8,7 @@ use kinetograph_dataflows::id::NodeId;
 
 use super::worker::Stored;
 use crate::state::view::View;
-use crate::state::{StateError, State};
+use crate::state::{State, StateError};
 use crate::store::Table;
 
 /// Reads everything the dataflow needs from `view`.

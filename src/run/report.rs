@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::Stats;
+use crate::state::record::Counts;
+use crate::state::{State, StateError};
+use crate::stats::stats;
 
 /// A source that could not be read, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub struct Report {
     pub dropped: u64,
     /// Sources read to their end.
     pub sources_ended: u64,
+    /// Sources that did not fail, those still being read among them.
+    pub sources_succeeded: u64,
     /// Sources that failed, and why.
     pub sources_failed: Vec<FailedSource>,
     /// Frames with at least one mined region.
@@ -88,13 +92,44 @@ pub struct Report {
 }
 
 impl Report {
-    /// Takes over what the state holds.
-    pub fn of_state(stats: &Stats) -> Self {
-        Report {
+    /// What `state` holds; a node has at most `k` neighbours.
+    ///
+    /// # Errors
+    /// [`StateError`] when it cannot be read.
+    pub fn of_state(state: &State, k: usize) -> Result<Self, StateError> {
+        let stats = stats(state, k)?;
+        let sources = state.view()?.sources()?;
+        let mut counts = Counts::default();
+        sources.values().for_each(|source| counts.add(&source.counts));
+        let failed = sources.values().filter_map(|source| {
+            let reason = source.failure.clone()?;
+            Some(FailedSource { source: source.uri.clone(), reason })
+        });
+        Ok(Report {
             frames: stats.frames,
-            sources_ended: stats.sources_ended,
+            sources_ended: stats.sources.ended as u64,
+            sources_succeeded: sources.values().filter(|s| s.failure.is_none()).count() as u64,
+            sources_failed: failed.collect(),
+            mined: counts.mined,
+            rejected: counts.rejected,
+            tracks: stats.tracks as u64,
+            tracks_started: counts.tracks_started,
+            tracks_lost: counts.tracks_lost,
+            nodes: stats.nodes as u64,
+            clusters: stats.clusters as u64,
+            inter_edges: stats.inter_edges as u64,
+            inter_edges_one_track: stats.inter_within_track,
+            inter_edges_one_source: stats.inter_within_source,
+            intra_edges: stats.intra_edges as u64,
+            pairs: stats.pairs.iter().map(|(kind, count)| (kind.to_string(), *count as u64)).collect(),
+            pairs_distinct: stats.distinct_pairs as u64,
+            classes: stats.classes as u64,
+            largest_class: stats.largest_class as u64,
+            cells: stats.cells as u64,
+            groups: stats.groups as u64,
+            epochs: stats.epoch,
             ..Report::default()
-        }
+        })
     }
 }
 

@@ -34,9 +34,9 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
     for argument in arguments {
         match kinetograph_pipelines::expand(std::slice::from_ref(argument)) {
             Ok(found) => sources.extend(found),
-            Err(error) => enlisted
-                .failed
-                .push(FailedSource { source: argument.clone(), reason: error.to_string() }),
+            Err(error) => {
+                enlisted.failed.push(FailedSource { source: argument.clone(), reason: error.to_string() })
+            }
         }
     }
     let known = state.view()?.sources()?;

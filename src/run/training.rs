@@ -48,8 +48,7 @@ mod with_libtorch {
     pub fn start(config: &Config, state: &State, shared: &Arc<Shared>) -> anyhow::Result<Training> {
         let feed = Box::new(StateFeed::of_run(state.clone(), shared.clone()));
         let (stop, progress) = (Arc::new(AtomicBool::new(false)), Arc::new(Progress::default()));
-        let thread =
-            spawn(feed, config.train.clone(), &state.train_dir(), stop.clone(), progress.clone())?;
+        let thread = spawn(feed, config.train.clone(), &state.train_dir(), stop.clone(), progress.clone())?;
         Ok(Training { thread, stop, progress })
     }
 

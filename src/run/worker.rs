@@ -103,7 +103,8 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
         let mut busy = false;
         if epoch <= committed + crew.settings.max_lag_epochs {
             let ready = take_slices(crew, epoch, &mut lanes, &troubles, &gathered, &mut frames, &mut busy);
-            let due = ready || (!crew.batch && tick.elapsed() >= Duration::from_millis(crew.settings.tick_ms));
+            let due =
+                ready || (!crew.batch && tick.elapsed() >= Duration::from_millis(crew.settings.tick_ms));
             if due {
                 gathered.at(epoch, |out| lanes.iter_mut().for_each(|l| drop(l.complete(&mut out.slices))));
                 if exhausted_from.is_none() && lanes.iter().all(Lane::exhausted) {
@@ -130,12 +131,7 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
 }
 
 /// Gives the dataflow this worker's part of what the store holds, all of it at the epoch it was committed at.
-fn restore(
-    worker: &Worker,
-    crew: &Crew,
-    mut rows: Handled<Row>,
-    codebook: &mut Handled<(u64, Decision)>,
-) {
+fn restore(worker: &Worker, crew: &Crew, mut rows: Handled<Row>, codebook: &mut Handled<(u64, Decision)>) {
     rows.advance_to(crew.start);
     for row in crew.stored.rows.iter().skip(worker.index()).step_by(worker.peers()) {
         rows.send((row.clone(), crew.start, 1));

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::digest::Digest;
 use super::key::{self, FIRST_SPACE};
-use super::record::{EpochDelta, EpochLog, NodeRecord, SourceRecord};
+use super::record::{EpochDelta, EpochLog, MadeWith, NodeRecord, SourceRecord};
 use super::{StateError, decode};
 use crate::store::{Snapshot, Table};
 
@@ -51,17 +51,27 @@ impl<'s> View<'s> {
         bytes.map(|bytes| decode(&bytes, Table::Meta, &self.place)).transpose()
     }
 
-    /// The settings that the graph was made with; `None` when none are stored.
+    /// The settings the state was made with; `None` before the first run.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn made_with(&self) -> Result<Option<MadeWith>, StateError> {
+        self.meta(key::SETTINGS)
+    }
+
+    /// The configuration the state was made with, as JSON; `None` before the first run.
     ///
     /// # Errors
     /// See [`View::epoch`].
     pub fn settings(&self) -> Result<Option<serde_json::Value>, StateError> {
-        let Some(text) = self.meta::<String>(key::SETTINGS)? else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).map_err(|error| StateError::Damaged {
+        let Some(made) = self.made_with()? else { return Ok(None) };
+        let damaged = |reason: String| StateError::Damaged {
             place: self.place.clone(),
             table: Table::Meta,
-            reason: format!("settings: {error}"),
-        })
+            reason: format!("settings: {reason}"),
+        };
+        let table: toml::Table = made.config.parse().map_err(|e: toml::de::Error| damaged(e.to_string()))?;
+        serde_json::to_value(table).map(Some).map_err(|e| damaged(e.to_string()))
     }
 
     /// All sources, by id.

