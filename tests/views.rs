@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kinetograph::export::export;
+use kinetograph::gallery::gallery;
+use kinetograph::gallery::pick::Album;
 use kinetograph::state::{encode, key};
 use kinetograph::stats::stats;
 use kinetograph::store::Table;
@@ -346,4 +348,59 @@ fn an_empty_state_says_that_there_is_nothing_yet() {
     let report = verify(&state, &rules(), None, &|_, _, _| {}).unwrap();
     assert_eq!(report.differences, 0, "{report}");
     assert!(report.to_string().contains("nothing in this state yet"), "{report}");
+    let made = gallery(&state, Some(&dir.path().join("none.tsv")), &dir.path().join("gallery")).unwrap();
+    assert_eq!((made.crops, made.pairs), (0, 0));
+    let page = fs::read_to_string(made.index).unwrap();
+    assert!(page.contains("Nothing was mined yet.") && page.contains("Training has not run."));
+    assert!(image::open(made.sheet).unwrap().height() < 300);
+}
+
+#[test]
+fn a_gallery_stands_alone_and_shows_what_it_names() {
+    let world = world(1);
+    let dir = tempfile::tempdir().unwrap();
+    let (out, loss) = (dir.path().join("gallery"), dir.path().join("loss.tsv"));
+    fs::write(&loss, "step\tepoch\tloss\n0\t1\t0.5\n10\t2\t0.25\n").unwrap();
+    for _ in 0..2 {
+        let made = gallery(&world.state, Some(&loss), &out).unwrap();
+        assert!(made.pairs > 5 && made.clusters > 3 && made.classes > 3 && made.tracks > 10, "{made:?}");
+        let page = fs::read_to_string(&made.index).unwrap();
+        let images: Vec<&str> =
+            page.split("src=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(images.len() > 100);
+        images.iter().for_each(|image| assert!(out.join(image).is_file(), "{image}"));
+        let distinct: BTreeSet<_> = images.iter().collect();
+        assert_eq!(
+            (distinct.len(), made.crops),
+            (fs::read_dir(out.join("crops")).unwrap().count(), distinct.len())
+        );
+        for outside in ["http:", "https:", "//", "<script", "@import", "url("] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(page.contains("street &lt;&amp;&gt; &quot;corner&quot;") && page.contains("<polyline"));
+        let sheet = image::open(&made.sheet).unwrap();
+        assert!(
+            sheet.width() == 1600 && sheet.height() > 1000 && sheet.height() < 3000,
+            "{}",
+            sheet.height()
+        );
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_pair_in_the_gallery_shows_the_path_that_made_it() {
+    let world = world(1);
+    let album = Album::pick(&world.state.view().unwrap()).unwrap();
+    let mut tracks = BTreeSet::new();
+    for path in &album.pairs {
+        let pair = path.pair;
+        assert!(world.pairs.contains(&pair) && world.inter.contains(&(pair.via_a, pair.via_b)));
+        let of_a = world.lists.iter().filter(|((node, _), _)| *node == pair.via_a);
+        let score = of_a.flat_map(|(_, list)| list).find(|n| n.node == pair.via_b).unwrap().score;
+        assert_eq!(path.score, score.0);
+        assert!(tracks.insert(pair.a.track()) && tracks.insert(pair.b.track()), "a track is shown once");
+    }
+    let classes: BTreeSet<_> = album.pairs[..5].iter().map(|p| world.classes[&p.pair.a]).collect();
+    assert_eq!(classes.len(), 5, "the first pairs are of different classes");
 }
