@@ -1,0 +1,277 @@
+//! One source being read: its pipeline, its thread and its queue.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded, select};
+use gstreamer as gst;
+use gstreamer_video as video;
+
+use crate::clock::Clock;
+use crate::container::stated_length_if_cut;
+use crate::frame::{End, Event, Frame, packed};
+use crate::pipeline::{Pipeline, source_size};
+use crate::source::{Location, Source, locate, open_file};
+use crate::trouble::Trouble;
+use crate::{IngestError, Settings};
+
+/// How long one look for a frame lasts before the bus and the stop signal get theirs.
+const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
+/// After an error, when nothing came for as long, nothing more will.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
+
+/// A source being read. Dropping it stops the pipeline and waits for its thread, also when the queue is full.
+#[derive(Debug)]
+pub struct Reader {
+    events: Receiver<Event>,
+    /// Its end is the signal to stop.
+    stop: Option<Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    /// The queue: frames in order, then one [`Event::End`], after which it is closed. A full queue makes decoding
+    /// wait; nothing is ever dropped.
+    pub fn receiver(&self) -> &Receiver<Event> {
+        &self.events
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // The thread has no panics of its own; one from below must not take the engine along.
+            if thread.join().is_err() {
+                tracing::error!("an ingest thread panicked");
+            }
+        }
+    }
+}
+
+/// Starts reading `source`: one pipeline, one thread, one bounded queue.
+///
+/// # Errors
+/// What can be told without decoding: [`IngestError::Missing`], [`IngestError::Denied`], [`IngestError::Folder`],
+/// [`IngestError::Empty`], [`IngestError::BadUri`], [`IngestError::BadTestPattern`], [`IngestError::BadSetting`], and
+/// [`IngestError::GStreamer`] when a core element is not installed. What the content holds comes as [`End::error`].
+pub fn open(source: &Source, settings: &Settings) -> Result<Reader, IngestError> {
+    settings.check()?;
+    let place = source.place();
+    let location = locate(&source.uri)?;
+    let file = match &location {
+        Location::Test(_) => None,
+        Location::File(path) => {
+            let (file, about) = open_file(path, &place)?;
+            if about.len() == 0 {
+                return Err(IngestError::Empty { place });
+            }
+            Some(file)
+        }
+    };
+    let pipeline = Pipeline::build(&source.uri, &location, settings)?;
+    let (to_reader, events) = bounded(settings.queue_frames);
+    let (stop, stopped) = bounded(0);
+    let feed = Feed {
+        place,
+        file,
+        pipeline,
+        stall: Duration::from_secs(settings.stall_timeout_s),
+        to_reader,
+        stopped,
+        clock: Clock::default(),
+        frames: 0,
+        source_size: (0, 0),
+    };
+    let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || feed.run());
+    let thread = thread.map_err(|error| IngestError::GStreamer { reason: format!("no thread ({error})") })?;
+    Ok(Reader { events, stop: Some(stop), thread: Some(thread) })
+}
+
+/// The reader is gone.
+struct Stopped;
+
+/// What the thread of one source works with.
+struct Feed {
+    place: String,
+    file: Option<File>,
+    pipeline: Pipeline,
+    stall: Duration,
+    to_reader: Sender<Event>,
+    stopped: Receiver<Infallible>,
+    clock: Clock,
+    frames: u64,
+    source_size: (usize, usize),
+}
+
+impl Feed {
+    fn run(mut self) {
+        if let Ok(error) = self.pump() {
+            let end = End { frames: self.frames, error };
+            // An error here only says that the reader left meanwhile.
+            let _: Result<(), Stopped> = self.send(Event::End(end));
+        }
+    }
+
+    /// Hands over frames until the source ends, and says what was wrong with it.
+    fn pump(&mut self) -> Result<Option<IngestError>, Stopped> {
+        let mut trouble = Trouble::default();
+        let refused = self.pipeline.start().is_err();
+        let mut last_sign = Instant::now();
+        loop {
+            if self.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+                return Err(Stopped);
+            }
+            let was_fatal = trouble.is_fatal();
+            while let Some(message) = self.pipeline.bus.pop() {
+                trouble.note(&self.place, &message);
+                last_sign = Instant::now();
+            }
+            if refused {
+                let error = trouble.verdict(&self.place, self.frames);
+                let reason = "the pipeline does not start".to_owned();
+                return Ok(Some(error.unwrap_or(IngestError::GStreamer { reason })));
+            }
+            if trouble.is_fatal() && !was_fatal && (trouble.is_undecodable() || !self.pipeline.flush_out()) {
+                break;
+            }
+            match self.pipeline.sink.try_pull_object(LOOK) {
+                Some(object) => {
+                    if let Err(error) = self.take(object)? {
+                        return Ok(Some(error));
+                    }
+                    last_sign = Instant::now();
+                }
+                None if self.pipeline.sink.is_eos() => break,
+                None if trouble.is_fatal() && last_sign.elapsed() > LAST_FRAMES => break,
+                None if last_sign.elapsed() > self.stall => {
+                    let (place, frames) = (self.place.clone(), self.frames);
+                    return Ok(Some(IngestError::Stalled { place, seconds: self.stall.as_secs(), frames }));
+                }
+                None => {}
+            }
+        }
+        // An error announced just before the end.
+        while let Some(message) = self.pipeline.bus.pop() {
+            trouble.note(&self.place, &message);
+        }
+        Ok(self.verdict(&trouble))
+    }
+
+    /// Hands over one frame, or takes note of what comes before the next.
+    fn take(&mut self, object: gst::MiniObject) -> Result<Result<(), IngestError>, Stopped> {
+        let sample = match object.downcast::<gst::Sample>() {
+            Ok(sample) => sample,
+            Err(other) => {
+                if let Some(event) = other.downcast_ref::<gst::Event>() {
+                    self.source_size = source_size(event).unwrap_or(self.source_size);
+                }
+                return Ok(Ok(()));
+            }
+        };
+        let Some(frame) = self.frame(&sample) else {
+            let reason = "a decoded picture cannot be read".to_owned();
+            return Ok(Err(IngestError::Damaged { place: self.place.clone(), frames: self.frames, reason }));
+        };
+        self.send(Event::Frame(frame))?;
+        self.frames += 1;
+        Ok(Ok(()))
+    }
+
+    fn frame(&mut self, sample: &gst::SampleRef) -> Option<Frame> {
+        let buffer = sample.buffer()?;
+        let info = video::VideoInfo::from_caps(sample.caps()?).ok()?;
+        let picture = video::VideoFrameRef::from_buffer_ref_readable(buffer, &info).ok()?;
+        let rgb = packed(&picture)?;
+        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        let time = segment.zip(buffer.pts()).and_then(|(segment, pts)| segment.to_running_time(pts));
+        let rate = (info.fps().numer(), info.fps().denom());
+        Some(Frame {
+            seq: self.frames,
+            pts_ns: self.clock.stamp(time.map(gst::ClockTime::nseconds), rate),
+            width: info.width() as usize,
+            height: info.height() as usize,
+            source_size: self.source_size,
+            rgb,
+        })
+    }
+
+    fn send(&self, event: Event) -> Result<(), Stopped> {
+        select! {
+            send(self.to_reader, event) -> sent => sent.map_err(|_| Stopped),
+            recv(self.stopped) -> _ => Err(Stopped),
+        }
+    }
+
+    /// What was wrong with a source that came to an end.
+    fn verdict(&mut self, trouble: &Trouble) -> Option<IngestError> {
+        let announced = trouble.verdict(&self.place, self.frames);
+        let broken_off = matches!(announced, None | Some(IngestError::Damaged { .. }));
+        if let (true, Some(reason)) = (broken_off, self.cut_short()) {
+            return Some(IngestError::Damaged { place: self.place.clone(), frames: self.frames, reason });
+        }
+        if announced.is_none() && self.frames == 0 {
+            let reason = "it ends before its first picture".to_owned();
+            return Some(IngestError::Damaged { place: self.place.clone(), frames: 0, reason });
+        }
+        announced
+    }
+
+    /// Says so when the file is shorter than its container claims.
+    fn cut_short(&mut self) -> Option<String> {
+        let file = self.file.as_mut()?;
+        let stated = stated_length_if_cut(file).ok().flatten()?;
+        let actual = file.metadata().ok()?.len();
+        Some(format!("cut short: {actual} bytes of {stated}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gstreamer::prelude::*;
+
+    use super::*;
+
+    /// Starts a test picture whose pipeline goes silent before the given frame.
+    fn silent_from(frame: u64) -> Receiver<Event> {
+        let location = locate("test://").unwrap();
+        let pipeline = Pipeline::build("test://", &location, &Settings::default()).unwrap();
+        let count = std::sync::atomic::AtomicU64::new(0);
+        let pad = pipeline.sink.static_pad("sink").unwrap();
+        let kind = gst::PadProbeType::BUFFER | gst::PadProbeType::BLOCK;
+        pad.add_probe(kind, move |_, _| {
+            let before = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if before >= frame { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Pass }
+        });
+        let (to_reader, events) = bounded(100);
+        let (stop, stopped) = bounded(0);
+        let feed = Feed {
+            place: "still".to_owned(),
+            file: None,
+            pipeline,
+            stall: Duration::from_secs(1),
+            to_reader,
+            stopped,
+            clock: Clock::default(),
+            frames: 0,
+            source_size: (0, 0),
+        };
+        std::thread::spawn(move || {
+            feed.run();
+            drop(stop);
+        });
+        events
+    }
+
+    #[test]
+    fn a_pipeline_that_goes_silent_is_given_up() {
+        for frames in [0, 7] {
+            let got: Vec<Event> = silent_from(frames).iter().collect();
+            assert_eq!(got.len() as u64, frames + 1);
+            let error = IngestError::Stalled { place: "still".to_owned(), seconds: 1, frames };
+            assert_eq!(got.last(), Some(&Event::End(End { frames, error: Some(error) })));
+        }
+    }
+}
