@@ -26,6 +26,12 @@ use region::Mover;
 pub struct Settings {
     /// Corners followed at most, one a grid cell. More see smaller objects and cost more.
     pub max_corners: usize,
+    /// Around points that move, corners are taken on a grid finer by this factor; 1 leaves that out.
+    pub detail: usize,
+    /// ... within this many (coarse) grid cells of a moving point.
+    pub detail_reach_cells: f32,
+    /// Corners followed for that at most.
+    pub max_detail: usize,
     /// A corner's smaller structure-tensor eigenvalue at least: squared grey levels per pixel.
     pub min_corner_strength: f32,
     /// Sizes in the pyramid at most: each doubles the longest flow that is found.
@@ -54,11 +60,11 @@ pub struct Settings {
     pub max_moving_share: f32,
     /// The window's side as a share of the frame's longer side (paper: ~227 of 600).
     pub window_share: f32,
-    /// Moving points a candidate needs.
+    /// Moving points a candidate needs, those of the finer grid counted in.
     pub min_moving: usize,
     /// Whether the region is the box its cluster of points covers; otherwise it is the window itself, as in the paper.
     pub follow_points: bool,
-    /// Moving points closer than this many grid cells are linked.
+    /// Moving points closer than this many fine grid cells are linked.
     pub link_cells: f32,
     /// Linked points' residuals differ by at most this share of the larger.
     pub alike: f32,
@@ -66,7 +72,7 @@ pub struct Settings {
     pub min_purity: f32,
     /// Share of a cluster's outermost points, on each side, that its box leaves out.
     pub trim: f32,
-    /// The box reaches this many grid cells past its points.
+    /// The box reaches this many fine grid cells past its points.
     pub margin_cells: f32,
     /// The region covers at most this share of the frame.
     pub max_region_share: f32,
@@ -79,7 +85,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            max_corners: 600,
+            max_corners: 500,
+            detail: 3,
+            detail_reach_cells: 1.0,
+            max_detail: 500,
             min_corner_strength: 4.0,
             pyramid_levels: 4,
             max_return_px: 0.3,
@@ -94,9 +103,9 @@ impl Default for Settings {
             min_moving_share: 0.0,
             max_moving_share: 1.0,
             window_share: PAPER_WINDOW_SHARE,
-            min_moving: 6,
+            min_moving: 10,
             follow_points: true,
-            link_cells: 2.0,
+            link_cells: 3.5,
             alike: 0.5,
             min_purity: 0.5,
             trim: 0.02,
@@ -116,6 +125,7 @@ impl Settings {
     pub fn paper() -> Self {
         Settings {
             min_inlier_share: 0.0,
+            detail: 1,
             moving_noise: 0.0,
             min_moving_share: 0.25,
             max_moving_share: 0.75,
@@ -176,7 +186,7 @@ pub struct Candidate {
     pub region: Rect,
     /// The square around it to cut out.
     pub crop: Rect,
-    /// Points that move with it.
+    /// Points that move with it, those of the finer grid counted in.
     pub moving_points: usize,
 }
 
@@ -185,9 +195,9 @@ pub struct Candidate {
 pub struct Mined {
     /// The candidates, best first and never none, or why there are none.
     pub outcome: Result<Vec<Candidate>, Rejection>,
-    /// Points that move on their own.
+    /// Points that move on their own, of `tracked_points`.
     pub moving_points: usize,
-    /// Points followed from the frame before.
+    /// Points of the even grid followed from the frame before.
     pub tracked_points: usize,
     /// Share of those that the camera's homography explains, 0 when it is not known.
     pub inlier_share: f32,
@@ -261,7 +271,9 @@ fn between(settings: &Settings, earlier: &Pyramid, later: &Pyramid, frame: &Fram
         return mined;
     }
     let cell_px = corners::cell_side(frame.width, frame.height, settings.max_corners);
-    let found = corners::corners(&earlier.levels()[0], cell_px, settings.min_corner_strength);
+    let fine_px = (cell_px / settings.detail.max(1)).max(3);
+    let fine = corners::corners(&earlier.levels()[0], fine_px, settings.min_corner_strength);
+    let found = corners::strongest(&fine, cell_px, frame.width);
     if found.len() < settings.min_tracked {
         mined.outcome = Err(Rejection::FewCorners);
         return mined;
@@ -285,7 +297,10 @@ fn between(settings: &Settings, earlier: &Pyramid, later: &Pyramid, frame: &Fram
     if mined.inlier_share < settings.min_inlier_share {
         return mined;
     }
-    let movers = movers(settings, &flows, &camera.homography);
+    let bound_px = moving_bound(settings, &flows, &camera.homography);
+    let mover = |flow: &Flow| Mover { at: flow.to, residual: camera.homography.residual(flow) };
+    let moves = |flow: &Flow| length(camera.homography.residual(flow)) > bound_px;
+    let mut movers: Vec<Mover> = flows.iter().filter(|f| moves(f)).map(mover).collect();
     mined.moving_points = movers.len();
     let share = movers.len() as f32 / flows.len() as f32;
     mined.outcome = if movers.len() < settings.min_moving.max(1) || share < settings.min_moving_share {
@@ -293,7 +308,16 @@ fn between(settings: &Settings, earlier: &Pyramid, later: &Pyramid, frame: &Fram
     } else if share > settings.max_moving_share {
         Err(Rejection::TooManyMoving)
     } else {
-        let found = candidates(settings, &flows, movers, cell_px as f32, frame);
+        let mut flows = flows;
+        if settings.detail > 1 {
+            let from: Vec<(f32, f32)> = flows.iter().filter(|f| moves(f)).map(|f| f.from).collect();
+            let reach_px = settings.detail_reach_cells * cell_px as f32;
+            let more = corners::near(&fine, &from, reach_px, settings.max_detail);
+            let more: Vec<Flow> = more.iter().filter(|c| !found.contains(c)).filter_map(follow).collect();
+            movers.extend(more.iter().filter(|f| moves(f)).map(mover));
+            flows.extend(more);
+        }
+        let found = candidates(settings, &flows, movers, fine_px as f32, frame);
         if found.is_empty() { Err(Rejection::NoWindow) } else { Ok(found) }
     };
     mined
@@ -310,18 +334,17 @@ fn difference(a: &Pyramid, b: &Pyramid) -> f32 {
     }
 }
 
-/// The flows that the camera's motion does not explain.
-fn movers(settings: &Settings, flows: &[Flow], camera: &homography::Homography) -> Vec<Mover> {
-    let residual = |flow: &Flow| {
-        let (x, y) = camera.residual(flow);
-        (Mover { at: flow.to, residual: (x, y) }, (x * x + y * y).sqrt())
-    };
-    let all: Vec<(Mover, f32)> = flows.iter().map(residual).collect();
-    let mut explained: Vec<f32> = all.iter().map(|m| m.1).filter(|r| *r <= settings.camera_px).collect();
+/// The residual over which a flow is motion of its own, pixels.
+fn moving_bound(settings: &Settings, flows: &[Flow], camera: &homography::Homography) -> f32 {
+    let mut explained: Vec<f32> = flows.iter().map(|f| length(camera.residual(f))).collect();
+    explained.retain(|r| *r <= settings.camera_px);
     explained.sort_by(f32::total_cmp);
-    let noise = explained.get(explained.len() / 2).copied().unwrap_or(0.0);
-    let bound = settings.moving_px.max(settings.moving_noise * noise);
-    all.into_iter().filter(|m| m.1 > bound).map(|m| m.0).collect()
+    let noise_px = explained.get(explained.len() / 2).copied().unwrap_or(0.0);
+    settings.moving_px.max(settings.moving_noise * noise_px)
+}
+
+fn length((x, y): (f32, f32)) -> f32 {
+    (x * x + y * y).sqrt()
 }
 
 /// Takes the window with the most movers, in it the cluster with the most, and again without that cluster's points.
@@ -374,3 +397,6 @@ fn candidates(
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

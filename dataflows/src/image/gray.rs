@@ -34,8 +34,7 @@ impl Gray {
     pub fn refill(&mut self, frame: &Frame) {
         (self.width, self.height) = (frame.width, frame.height);
         self.data.clear();
-        let luma =
-            |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
+        let luma = |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
         self.data.extend(frame.rgb.chunks_exact(3).map(luma));
     }
 

@@ -60,6 +60,30 @@ pub fn corners(gray: &Gray, cell_px: usize, min_strength: f32) -> Vec<Corner> {
     apart(best, columns, cell_px as f32 / 2.0)
 }
 
+/// The strongest of `corners` in each cell of `cell_px` x `cell_px` pixels, in reading order of the cells; `width` is the
+/// picture's.
+pub fn strongest(corners: &[Corner], cell_px: usize, width: usize) -> Vec<Corner> {
+    let columns = width.div_ceil(cell_px.max(1));
+    let cell = |c: &Corner| c.y as usize / cell_px.max(1) * columns + c.x as usize / cell_px.max(1);
+    let mut sorted: Vec<Corner> = corners.to_vec();
+    sorted.sort_by(|a, b| cell(a).cmp(&cell(b)).then(b.strength.total_cmp(&a.strength)));
+    sorted.dedup_by_key(|c| cell(c));
+    sorted
+}
+
+/// Those of `corners` within `reach_px` of one of `places`, and at most about `most` of them, evenly left out.
+pub fn near(corners: &[Corner], places: &[(f32, f32)], reach_px: f32, most: usize) -> Vec<Corner> {
+    let close = |c: &&Corner| {
+        places.iter().any(|p| {
+            let (x, y) = (c.x - p.0, c.y - p.1);
+            x * x + y * y <= reach_px * reach_px
+        })
+    };
+    let found: Vec<Corner> = corners.iter().filter(close).copied().collect();
+    let stride = found.len().div_ceil(most.max(1)).max(1);
+    found.into_iter().step_by(stride).collect()
+}
+
 /// Drops the weaker of two corners of neighbouring cells that are closer than `gap_px`.
 fn apart(mut best: Vec<Option<Corner>>, columns: usize, gap_px: f32) -> Vec<Corner> {
     let rows = best.len() / columns;
@@ -71,7 +95,7 @@ fn apart(mut best: Vec<Option<Corner>>, columns: usize, gap_px: f32) -> Vec<Corn
         let below_left = (column > 0 && row + 1 < rows).then(|| i + columns - 1);
         for j in [right, below, below_right, below_left].into_iter().flatten() {
             if let (Some(a), Some(b)) = (best[i], best[j])
-                && (a.x - b.x).hypot(a.y - b.y) < gap_px
+                && (a.x - b.x) * (a.x - b.x) + (a.y - b.y) * (a.y - b.y) < gap_px * gap_px
             {
                 best[if a.strength >= b.strength { j } else { i }] = None;
             }

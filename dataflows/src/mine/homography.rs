@@ -71,8 +71,12 @@ pub fn camera(flows: &[Flow], bound_px: f32, rng: &mut Pcg64) -> Option<Camera> 
         }
         // Enough samples that one is clean with 99 % certainty, if the best so far has the right share.
         let clean = (best.inliers as f64 / flows.len() as f64).powi(4);
-        let enough = if clean < 1.0 { (0.01f64.ln() / (1.0 - clean).ln()).ceil() } else { 1.0 };
-        needed = (enough as usize).clamp(MIN_SAMPLES, MAX_SAMPLES);
+        let (mut all_bad, mut enough) = (1.0 - clean, 1);
+        while all_bad > 0.01 && enough < MAX_SAMPLES {
+            all_bad *= 1.0 - clean;
+            enough += 1;
+        }
+        needed = enough.max(MIN_SAMPLES);
     }
     let mut map = best.homography;
     for _ in 0..REFITS {
@@ -117,10 +121,8 @@ pub fn fit(flows: &[Flow]) -> Option<Homography> {
     for flow in flows {
         let (x, y) = from.apply(flow.from);
         let (u, v) = to.apply(flow.to);
-        let rows = [
-            [x, y, 1.0, 0.0, 0.0, 0.0, -u * x, -u * y, u],
-            [0.0, 0.0, 0.0, x, y, 1.0, -v * x, -v * y, v],
-        ];
+        let rows =
+            [[x, y, 1.0, 0.0, 0.0, 0.0, -u * x, -u * y, u], [0.0, 0.0, 0.0, x, y, 1.0, -v * x, -v * y, v]];
         for row in &rows {
             for (i, line) in m.iter_mut().enumerate() {
                 let factor = row[i];
@@ -135,8 +137,7 @@ pub fn fit(flows: &[Flow]) -> Option<Homography> {
     let h = solve(m)?;
     let h = [h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], 1.0];
     let back = [1.0 / to.scale, 0.0, to.x, 0.0, 1.0 / to.scale, to.y, 0.0, 0.0, 1.0];
-    let there =
-        [from.scale, 0.0, -from.x * from.scale, 0.0, from.scale, -from.y * from.scale, 0.0, 0.0, 1.0];
+    let there = [from.scale, 0.0, -from.x * from.scale, 0.0, from.scale, -from.y * from.scale, 0.0, 0.0, 1.0];
     let map = times(&back, &times(&h, &there));
     map.iter().all(|v| v.is_finite()).then_some(Homography(map))
 }
@@ -157,13 +158,18 @@ impl Normal {
             y += f64::from(p.1);
         }
         let (x, y) = (x / n, y / n);
-        let away: f64 = points.map(|p| (f64::from(p.0) - x).hypot(f64::from(p.1) - y)).sum::<f64>() / n;
-        (away > 1e-6).then(|| Normal { x, y, scale: std::f64::consts::SQRT_2 / away })
+        let mean: f64 = points.map(|p| away(p, x, y)).sum::<f64>() / n;
+        (mean > 1e-6).then(|| Normal { x, y, scale: std::f64::consts::SQRT_2 / mean })
     }
 
     fn apply(&self, p: (f32, f32)) -> (f64, f64) {
         ((f64::from(p.0) - self.x) * self.scale, (f64::from(p.1) - self.y) * self.scale)
     }
+}
+
+fn away(p: (f32, f32), x: f64, y: f64) -> f64 {
+    let (x, y) = (f64::from(p.0) - x, f64::from(p.1) - y);
+    (x * x + y * y).sqrt()
 }
 
 /// Solves eight equations by elimination with partial pivoting; the ninth column is the right-hand side.
@@ -241,7 +247,8 @@ mod tests {
 
     #[test]
     fn flows_on_a_line_or_in_one_place_fix_no_map() {
-        let line: Vec<Flow> = (0..9).map(|i| i as f32).map(|v| Flow { from: (v, v), to: (v + 1.0, v) }).collect();
+        let line: Vec<Flow> =
+            (0..9).map(|i| i as f32).map(|v| Flow { from: (v, v), to: (v + 1.0, v) }).collect();
         assert_eq!(fit(&line), None);
         assert_eq!(fit(&vec![Flow { from: (3.0, 3.0), to: (4.0, 4.0) }; 8]), None);
         assert_eq!(fit(&line[..3]), None);

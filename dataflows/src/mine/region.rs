@@ -58,13 +58,7 @@ fn linked(a: &Mover, b: &Mover, link_px: f32, alike: f32) -> bool {
 
 /// The box that `points` cover, `margin_px` wider on each side, cut to the `width` x `height` picture. The outermost
 /// `trim` share of the points on each side does not count. `None` without points.
-pub fn cover(
-    points: &[(f32, f32)],
-    trim: f32,
-    margin_px: f32,
-    width: usize,
-    height: usize,
-) -> Option<Rect> {
+pub fn cover(points: &[(f32, f32)], trim: f32, margin_px: f32, width: usize, height: usize) -> Option<Rect> {
     let last = points.len().checked_sub(1)?;
     let drop = ((points.len() as f32 * trim) as usize).min(last / 2);
     let span = |mut values: Vec<f32>, size: usize| {

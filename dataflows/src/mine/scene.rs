@@ -14,7 +14,15 @@ pub(crate) fn frame(seq: u64, width: usize, height: usize, value: impl Fn(f32, f
         }
     }
     let source_size = (width, height);
-    Frame { source: SourceId(3), seq, pts_ns: seq * 40_000_000, width, height, source_size, rgb: Arc::new(rgb) }
+    Frame {
+        source: SourceId(3),
+        seq,
+        pts_ns: seq * 40_000_000,
+        width,
+        height,
+        source_size,
+        rgb: Arc::new(rgb),
+    }
 }
 
 /// Smooth, aperiodic brightness over the whole plane, 0 to 255: noise on two grids, interpolated.
