@@ -85,7 +85,7 @@ impl Places {
         Places { look_into, length: None, codebook: Codebook::default(), places: BTreeMap::new() }
     }
 
-    /// One epoch: the decisions in their order, then the changes of rows.
+    /// One epoch: the decisions in their order, and the changes of rows.
     pub(super) fn apply(
         &mut self,
         epoch: u64,
@@ -102,10 +102,11 @@ impl Places {
                 Err(misfit) => moves.misfits.push(misfit),
             }
         }
+        // Rows that go do so from their old place, so that nothing both comes to a cell and leaves it.
+        self.change(rows, &mut moves);
         if recell || regroup {
             self.relocate(recell, regroup, &mut moves);
         }
-        self.change(rows, &mut moves);
         moves
     }
 
@@ -129,7 +130,7 @@ impl Places {
         if found == expected { Ok(()) } else { Err(Misfit::Length { what: what(), found, expected }) }
     }
 
-    /// Moves the rows that the new codebook puts elsewhere.
+    /// Moves the rows that the new codebook puts elsewhere; those that came under it are where they belong.
     fn relocate(&mut self, recell: bool, regroup: bool, moves: &mut Moves) {
         for (id, place) in &mut self.places {
             // A leaf keeps its rows as long as it is one. Which others are near may change with any leaf.

@@ -1,1 +1,367 @@
+//! Random inserts, deletes and decisions, on one to three workers: at every closed epoch all collections are the oracle's.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use differential_dataflow::{AsCollection, VecCollection};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use timely::dataflow::operators::Input as _;
+use timely::dataflow::operators::probe::Handle;
+
+use super::super::codebook::{Centroid, Codebook, Decision};
+use super::super::node::{CellId, GroupId, List, Row};
+use super::super::policy::{CodebookKind, Settings};
+use super::super::{Diff, Epoch, cells};
+use super::{neighbours, recompute};
+use crate::id::{NodeId, SourceId, TrackId};
+
+/// What arrives in one epoch.
+#[derive(Clone, Debug, Default)]
+struct Step {
+    rows: Vec<(Row, Diff)>,
+    decisions: Vec<Decision>,
+}
+
+type Updates<D> = Arc<Mutex<Vec<(D, Epoch, Diff)>>>;
+
+#[derive(Clone, Default)]
+struct Outputs {
+    cells: Updates<(NodeId, CellId)>,
+    groups: Updates<(NodeId, GroupId)>,
+    lists: Updates<((NodeId, CellId), List)>,
+    neighbours: Updates<(NodeId, List)>,
+    misfits: Updates<String>,
+    scored: Arc<AtomicU64>,
+}
+
+fn collect<D: Clone + Send + 'static>(
+    collection: VecCollection<'_, Epoch, D, Diff>,
+    into: &Updates<D>,
+    probe: &mut Handle<Epoch>,
+) {
+    let into = into.clone();
+    collection.inspect(move |update| into.lock().unwrap().push(update.clone())).probe_with(probe);
+}
+
+/// Runs the steps, `at_once` epochs closed at a time.
+fn run(steps: &[Step], settings: &Settings, workers: usize, at_once: usize) -> Outputs {
+    let outputs = Outputs::default();
+    let (steps, settings, of_run) = (Arc::new(steps.to_vec()), settings.clone(), outputs.clone());
+    timely::execute(timely::Config::process(workers), move |worker| {
+        let mut probe = Handle::new();
+        let (mut rows, mut decisions) = worker.dataflow::<Epoch, _, _>(|scope| {
+            let (row_input, rows) = scope.new_input::<Vec<(Row, Epoch, Diff)>>();
+            let (decision_input, decisions) = scope.new_input::<Vec<((u64, Decision), Epoch, Diff)>>();
+            let all =
+                neighbours(rows.as_collection(), decisions.as_collection(), &settings, of_run.scored.clone());
+            collect(all.cells, &of_run.cells, &mut probe);
+            collect(all.groups, &of_run.groups, &mut probe);
+            collect(all.lists, &of_run.lists, &mut probe);
+            collect(all.neighbours, &of_run.neighbours, &mut probe);
+            collect(all.misfits, &of_run.misfits, &mut probe);
+            (row_input, decision_input)
+        });
+        let (index, peers) = (worker.index(), worker.peers());
+        for (epoch, step) in steps.iter().enumerate() {
+            for (at, (row, diff)) in step.rows.iter().enumerate() {
+                if at % peers == index {
+                    rows.send((row.clone(), epoch as u64, *diff));
+                }
+            }
+            if epoch % peers == index {
+                // Given in another order than they apply in.
+                for (order, decision) in step.decisions.iter().enumerate().rev() {
+                    decisions.send(((order as u64, decision.clone()), epoch as u64, 1));
+                }
+            }
+            if (epoch + 1) % at_once == 0 || epoch + 1 == steps.len() {
+                rows.advance_to(epoch as u64 + 1);
+                decisions.advance_to(epoch as u64 + 1);
+                worker.step_while(|| probe.less_than(rows.time()));
+            }
+        }
+    })
+    .unwrap();
+    outputs
+}
+
+/// A collection as it stands after `epoch`; each record once.
+fn at<D: Ord + Clone + Debug>(updates: &Updates<D>, epoch: Epoch) -> Vec<D> {
+    let mut counts: BTreeMap<D, Diff> = BTreeMap::new();
+    for (data, time, diff) in updates.lock().unwrap().iter() {
+        if *time <= epoch {
+            *counts.entry(data.clone()).or_default() += diff;
+        }
+    }
+    counts.retain(|_, count| *count != 0);
+    assert!(counts.values().all(|count| *count == 1), "each record is there once: {counts:?}");
+    counts.into_keys().collect()
+}
+
+/// What the steps amount to: rows and codebook after each.
+fn states(steps: &[Step]) -> Vec<(Vec<Row>, Codebook)> {
+    let (mut rows, mut codebook) = (BTreeMap::<NodeId, Row>::new(), Codebook::default());
+    steps
+        .iter()
+        .map(|step| {
+            step.decisions.iter().for_each(|decision| drop(codebook.apply(decision)));
+            for (row, _) in step.rows.iter().filter(|(_, diff)| *diff < 0) {
+                rows.remove(&row.id);
+            }
+            for (row, _) in step.rows.iter().filter(|(_, diff)| *diff > 0) {
+                rows.insert(row.id, row.clone());
+            }
+            (rows.values().cloned().collect(), codebook.clone())
+        })
+        .collect()
+}
+
+fn assert_as_recomputed(steps: &[Step], settings: &Settings, outputs: &Outputs, what: &str) {
+    for (epoch, (rows, codebook)) in states(steps).iter().enumerate() {
+        let what = format!("{what}, epoch {epoch}");
+        let epoch = epoch as Epoch;
+        let places = cells::recompute(rows, codebook);
+        let expected: Vec<_> = places.iter().map(|(node, (cell, _))| (*node, *cell)).collect();
+        assert_eq!(at(&outputs.cells, epoch), expected, "cells, {what}");
+        let expected: Vec<_> = places.iter().map(|(node, (_, group))| (*node, *group)).collect();
+        assert_eq!(at(&outputs.groups, epoch), expected, "groups, {what}");
+        let expected = recompute(rows, codebook, settings);
+        let lists: Vec<_> = expected.lists.into_iter().collect();
+        assert_eq!(at(&outputs.lists, epoch), lists, "lists, {what}");
+        let neighbours: Vec<_> = expected.neighbours.into_iter().collect();
+        assert_eq!(at(&outputs.neighbours, epoch), neighbours, "neighbours, {what}");
+    }
+}
+
+/// Eight values out of three: many equal scores.
+fn vector(rng: &mut Pcg64) -> Centroid {
+    (0..8).map(|_| f32::from(rng.random_range(-1..=1i8)) * 0.5).collect()
+}
+
+fn row(rng: &mut Pcg64, id: NodeId) -> Row {
+    Row { id, pts_ns: rng.random_range(0..16) * 1_000_000_000, vector: vector(rng), known: None }
+}
+
+fn any_id(rng: &mut Pcg64) -> NodeId {
+    let track = TrackId::new(SourceId(rng.random_range(0..3)), 0, rng.random_range(0..15)).unwrap();
+    track.node(rng.random_range(0..2)).unwrap()
+}
+
+fn any_decision(rng: &mut Pcg64, codebook: &Codebook) -> Decision {
+    let leaves: Vec<_> = codebook.leaves().collect();
+    let parents: Vec<_> = codebook.parents_of_leaves().map(|(cell, _)| cell).collect();
+    match rng.random_range(0..4) {
+        0 | 1 if leaves.len() < 6 => {
+            let first = codebook.next_id().0;
+            let ids = first..first + rng.random_range(2..=3);
+            let children = ids.map(|id| (CellId(id), vector(rng))).collect();
+            Decision::Divide { cell: leaves[rng.random_range(0..leaves.len())], children }
+        }
+        3 => Decision::Group { centroids: (0..rng.random_range(1..5)).map(|_| vector(rng)).collect() },
+        _ if parents.is_empty() => Decision::Group { centroids: vec![] },
+        _ => Decision::Merge { cell: parents[rng.random_range(0..parents.len())] },
+    }
+}
+
+/// `n` epochs of random inserts, deletes, replacements and decisions, continuing from `steps`.
+fn random_steps(n: usize, rng: &mut Pcg64, steps: &mut Vec<Step>) {
+    let (rows, mut codebook) = states(steps).pop().unwrap_or_default();
+    let mut live: BTreeMap<NodeId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+    for _ in 0..n {
+        let mut step = Step::default();
+        while rng.random_bool(0.25) && step.decisions.len() < 3 {
+            let decision = any_decision(rng, &codebook);
+            codebook.apply(&decision).unwrap();
+            step.decisions.push(decision);
+        }
+        let clear = rng.random_bool(0.02);
+        let mut touched: Vec<NodeId> = (0..rng.random_range(0..8)).map(|_| any_id(rng)).collect();
+        if clear {
+            touched = live.keys().copied().collect();
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for id in touched {
+            let old = live.remove(&id);
+            if let Some(old) = &old {
+                // A retraction need not bring the same vector, nor the hint.
+                let vector = if rng.random_bool(0.5) { old.vector.iter().copied().collect() } else { [].into() };
+                step.rows.push((Row { vector, known: None, ..old.clone() }, -1));
+            }
+            if !clear && (old.is_none() || rng.random_bool(0.3)) {
+                let new = match old {
+                    Some(old) if rng.random_bool(0.3) => Row { known: None, ..old },
+                    _ => row(rng, id),
+                };
+                live.insert(id, new.clone());
+                step.rows.insert(rng.random_range(0..=step.rows.len()), (new, 1));
+            }
+        }
+        steps.push(step);
+    }
+}
+
+fn settings(k: usize, look_into: usize) -> Settings {
+    Settings { k, look_into, ..Settings::default() }
+}
+
+#[test]
+fn at_every_epoch_all_is_as_recomputed() {
+    for workers in 1..=3 {
+        for (look_into, k, at_once) in [(1, 3, 1), (2, 3, 4), (1, 10, 7), (2, 1, 1), (3, 2, 3)] {
+            let what = format!("{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once");
+            let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
+            let mut steps = Vec::new();
+            random_steps(60, &mut rng, &mut steps);
+            let outputs = run(&steps, &settings(k, look_into), workers, at_once);
+            assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
+            assert_as_recomputed(&steps, &settings(k, look_into), &outputs, &what);
+        }
+    }
+}
+
+#[test]
+fn cells_under_the_minimum_give_no_lists() {
+    let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell: 7 };
+    for look_into in 1..=2 {
+        let settings = Settings { codebook: kind.clone(), ..settings(3, look_into) };
+        let mut steps = Vec::new();
+        random_steps(150, &mut Pcg64::seed_from_u64(look_into as u64), &mut steps);
+        let outputs = run(&steps, &settings, 2, 2);
+        assert_as_recomputed(&steps, &settings, &outputs, &format!("{look_into} cells"));
+    }
+}
+
+#[test]
+fn a_restart_scores_nothing_and_goes_on_as_before() {
+    for (look_into, min_cell) in [(1, 0), (2, 0), (1, 7), (2, 7)] {
+        let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell };
+        let settings = Settings { codebook: kind, ..settings(3, look_into) };
+        let mut rng = Pcg64::seed_from_u64(9);
+        let mut steps = Vec::new();
+        random_steps(40, &mut rng, &mut steps);
+        let before = run(&steps, &settings, 2, 4);
+
+        let mut known: BTreeMap<NodeId, Vec<(CellId, List)>> = BTreeMap::new();
+        for ((node, cell), list) in at(&before.lists, Epoch::MAX) {
+            known.entry(node).or_default().push((cell, list));
+        }
+        let (mut rows, _) = states(&steps).pop().unwrap();
+        assert!(rows.len() > 10);
+        for row in &mut rows {
+            row.known = known.get(&row.id).cloned().map(Arc::new);
+        }
+        let decisions = steps.iter().flat_map(|step| step.decisions.clone()).collect();
+        let mut steps = vec![Step { decisions, rows: rows.into_iter().map(|row| (row, 1)).collect() }];
+        let restored = run(&steps, &settings, 2, 1);
+        assert_eq!(restored.scored.load(Ordering::Relaxed), 0, "{look_into} cells, at least {min_cell} rows");
+        assert_eq!(at(&restored.lists, 0), at(&before.lists, Epoch::MAX));
+        assert_eq!(at(&restored.neighbours, 0), at(&before.neighbours, Epoch::MAX));
+
+        random_steps(40, &mut rng, &mut steps);
+        let after = run(&steps, &settings, 3, 1);
+        assert_as_recomputed(&steps, &settings, &after, &format!("{look_into} cells after a restart"));
+    }
+}
+
+#[test]
+fn an_insert_that_changes_no_list_emits_nothing_for_others() {
+    let track = |n| TrackId::new(SourceId(n), 0, 0).unwrap().node(0).unwrap();
+    let row = |n, v: [f32; 2]| (Row { id: track(n), pts_ns: 0, vector: v.into(), known: None }, 1);
+    let first = vec![row(0, [1.0, 0.0]), row(1, [1.0, 0.0])];
+    let steps =
+        [Step { rows: first, ..Step::default() }, Step { rows: vec![row(2, [0.0, 1.0])], ..Step::default() }];
+    let outputs = run(&steps, &settings(1, 1), 1, 1);
+    let late: Vec<_> = outputs.lists.lock().unwrap().iter().filter(|u| u.1 == 1).map(|u| u.0.0.0).collect();
+    assert_eq!(late, [track(2)]);
+    assert_eq!(outputs.scored.load(Ordering::Relaxed), 3, "each pair is scored once");
+}
+
+#[test]
+fn what_does_not_fit_is_told_and_the_rest_goes_on() {
+    let mut rng = Pcg64::seed_from_u64(1);
+    let mut steps = vec![Step::default(); 3];
+    let ids = [0, 1, 2].map(|n| TrackId::new(SourceId(n), 0, 0).unwrap().node(0).unwrap());
+    steps[0].rows = ids.iter().map(|id| (row(&mut rng, *id), 1)).collect();
+    steps[0].decisions = vec![Decision::Merge { cell: CellId(0) }, Decision::Group { centroids: vec![vector(&mut rng)] }];
+    steps[1].rows = vec![(row(&mut rng, TrackId::new(SourceId(7), 0, 0).unwrap().node(0).unwrap()), -1)];
+    let mut odd = row(&mut rng, TrackId::new(SourceId(8), 0, 0).unwrap().node(0).unwrap());
+    odd.vector = [f32::NAN; 8].into();
+    let mut short = row(&mut rng, TrackId::new(SourceId(9), 0, 0).unwrap().node(0).unwrap());
+    short.vector = [1.0; 3].into();
+    steps[2].rows = vec![(odd, 1), (short, 1)];
+    for workers in 1..=2 {
+        let outputs = run(&steps, &settings(3, 1), workers, 1);
+        let misfits: Vec<_> = [0, 1, 2].map(|epoch| at(&outputs.misfits, epoch).len()).into();
+        assert_eq!(misfits, [1, 2, 4], "{:?}", at(&outputs.misfits, 2));
+        assert_eq!(at(&outputs.neighbours, 2).len(), 3);
+    }
+}
+
+/// Prints how many inserts a second one worker takes, in batches of 100; asserts only that what it built is right for some.
+#[test]
+fn throughput_of_inserts() {
+    let (n, d) = if std::env::var_os("KINETOGRAPH_MEASURE").is_some() { (20_000, 512) } else { (600, 64) };
+    let mut rng = Pcg64::seed_from_u64(3);
+    let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..d).map(|_| rng.random::<f32>() - 0.5).collect()).collect();
+    let rows: Vec<Row> = (0..n)
+        .map(|at| {
+            let v: Vec<f32> = centres[at % 40].iter().map(|c| c + 0.5 * (rng.random::<f32>() - 0.5)).collect();
+            let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let id = TrackId::new(SourceId(at as u32 % 7), at as u64 / 7, 0).unwrap().node(0).unwrap();
+            let vector = v.iter().map(|x| x / norm).collect();
+            Row { id, pts_ns: at as u64 * 1_000_000_000, vector, known: None }
+        })
+        .collect();
+    let cap = n / 5 + 96;
+    for (what, cap) in [("one cell", usize::MAX), ("growing cells", cap)] {
+        let rows = rows.clone();
+        timely::execute_directly(move |worker| {
+            let settings = Settings {
+                codebook: CodebookKind::Growing { cap, try_every_epochs: 1 },
+                ..Settings::default()
+            };
+            let vectors: BTreeMap<_, _> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
+            let mut deciding = super::super::policy::Deciding::new(settings.clone());
+            let (mut probe, outputs) = (Handle::new(), Outputs::default());
+            let (mut input, mut decisions) = worker.dataflow::<Epoch, _, _>(|scope| {
+                let (row_input, rows) = scope.new_input::<Vec<(Row, Epoch, Diff)>>();
+                let (decision_input, decisions) = scope.new_input::<Vec<((u64, Decision), Epoch, Diff)>>();
+                let scored = outputs.scored.clone();
+                let all = neighbours(rows.as_collection(), decisions.as_collection(), &settings, scored);
+                collect(all.cells, &outputs.cells, &mut probe);
+                collect(all.neighbours, &outputs.neighbours, &mut probe);
+                (row_input, decision_input)
+            });
+            let mut codebook = Codebook::default();
+            let begun = std::time::Instant::now();
+            for (epoch, batch) in rows.chunks(100).enumerate() {
+                batch.iter().for_each(|row| input.send((row.clone(), epoch as u64, 1)));
+                input.advance_to(epoch as u64 + 1);
+                decisions.advance_to(epoch as u64 + 1);
+                worker.step_while(|| probe.less_than(input.time()));
+                for ((node, cell), _, diff) in outputs.cells.lock().unwrap().drain(..) {
+                    deciding.change(node, cell, diff);
+                }
+                let taken = deciding.decide(epoch as u64, &codebook, |node| vectors.get(&node).cloned());
+                for (order, decision) in taken.into_iter().enumerate() {
+                    codebook.apply(&decision).unwrap();
+                    decisions.send(((order as u64, decision), epoch as u64 + 1, 1));
+                }
+                if (epoch + 1) * 100 * 2 == n || (epoch + 1) * 100 == n {
+                    let count = (epoch + 1) * 100;
+                    println!(
+                        "{what}: {count} x {d}, {:.0} inserts/s, {} leaves, {} scores",
+                        count as f64 / begun.elapsed().as_secs_f64(),
+                        codebook.leaves().count(),
+                        outputs.scored.load(Ordering::Relaxed),
+                    );
+                }
+            }
+            assert_eq!(at(&outputs.neighbours, Epoch::MAX).len(), n);
+        });
+    }
+}
