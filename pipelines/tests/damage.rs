@@ -1,4 +1,6 @@
-//! Files that are cut, damaged, empty, not video, or not there: frames before the damage, a typed error, no hang.
+//! Files that are cut, damaged, empty, not video, or not there: frames before the damage, a typed error, no
+//! hang.
+#![allow(clippy::unwrap_used)]
 
 mod clips;
 
