@@ -47,7 +47,8 @@ pub(crate) fn lacks_index(file: &mut File) -> Result<bool> {
         read_at(file, at, &mut name)?;
         let Some(end) = box_end(file, at, actual)? else { return Ok(false) };
         let whole = end <= actual;
-        if (at == 0 && &name[4..] != b"ftyp") || (whole && &name[4..] == b"moov") {
+        // A top-level `meta` is a still picture's index (HEIF).
+        if (at == 0 && &name[4..] != b"ftyp") || (whole && matches!(&name[4..], b"moov" | b"meta")) {
             return Ok(false);
         }
         at = end;

@@ -57,8 +57,7 @@ impl Source {
     }
 
     /// What the content is known by: the file's size and a hash (XXH3, 128 bits) of its first and last 64 KiB,
-    /// in hex,
-    /// `size-hash`. A file that moved keeps it; one that changed in its middle alone keeps it too. For
+    /// in hex: `size-hash`. A file that moved keeps it; so does one that changed in its middle alone. For
     /// `test://` it is the address.
     ///
     /// # Errors
