@@ -24,9 +24,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// The time of the next frame, whose file says `time_ns`, in a stream of `rate` frames a second (0 over
-    /// anything where that is unknown or varies). The first frame is at 0. A missing time is one frame after the last; a
-    /// time at or shortly before the last becomes 1 ns after it; a clock that starts again, or jumps by over an hour, goes on
-    /// one frame after.
+    /// anything where that is unknown or varies). The first frame is at 0. A missing time is one frame after
+    /// the last; a time at or shortly before the last becomes 1 ns after it; a clock that starts again, or
+    /// jumps by over an hour, goes on one frame after.
     pub(crate) fn stamp(&mut self, time_ns: Option<u64>, rate: (i32, i32)) -> u64 {
         let next_ns = self.last_ns.map_or(0, |last| last.saturating_add(period_ns(rate)));
         let now_ns = match time_ns.filter(|time| *time <= LAST_SENSIBLE_NS) {

@@ -1,5 +1,5 @@
-//! Whether a file is as long as its own container says. GStreamer reads a cut AVI, Matroska or WebM file to where it
-//! breaks off and reports a normal end; only the lengths written in the file tell.
+//! Whether a file is as long as its own container says. GStreamer reads a cut AVI, Matroska or WebM file to
+//! where it breaks off and reports a normal end; only the lengths written in the file tell.
 
 use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom};
@@ -7,9 +7,9 @@ use std::io::{Read, Result, Seek, SeekFrom};
 /// Lengths from here on are what writers put who do not know the length yet, in a 32-bit field.
 const UNKNOWN_32: u64 = 0x7fff_0000;
 
-/// The length in bytes that the container states, when it states one and the file is shorter. MP4 and MOV by their
-/// chain of boxes, AVI by its RIFF chunks, Matroska and WebM by their top elements, MPEG-TS by its whole packets (so one cut in 188
-/// goes unseen); other formats state none.
+/// The length in bytes that the container states, when it states one and the file is shorter. MP4 and MOV by
+/// their chain of boxes, AVI by its RIFF chunks, Matroska and WebM by their top elements, MPEG-TS by its whole
+/// packets (so one cut in 188 goes unseen); other formats state none.
 pub(crate) fn stated_length_if_cut(file: &mut File) -> Result<Option<u64>> {
     let actual = file.seek(SeekFrom::End(0))?;
     let mut head = [0u8; 12];
@@ -37,13 +37,32 @@ pub(crate) fn stated_length_if_cut(file: &mut File) -> Result<Option<u64>> {
     Ok(None)
 }
 
+/// Whether the file is an MP4 or MOV without the index (`moov`) that its frames are found by: the boxes can be
+/// followed to the file's end, or to the one that is cut, and it is not among the whole ones.
+pub(crate) fn lacks_index(file: &mut File) -> Result<bool> {
+    let actual = file.seek(SeekFrom::End(0))?;
+    let mut at = 0;
+    let mut name = [0u8; 8];
+    while at + 8 <= actual {
+        read_at(file, at, &mut name)?;
+        let Some(end) = box_end(file, at, actual)? else { return Ok(false) };
+        let whole = end <= actual;
+        // A top-level `meta` is a still picture's index (HEIF).
+        if (at == 0 && &name[4..] != b"ftyp") || (whole && matches!(&name[4..], b"moov" | b"meta")) {
+            return Ok(false);
+        }
+        at = end;
+    }
+    Ok(at > 0)
+}
+
 fn read_at(file: &mut File, at: u64, into: &mut [u8]) -> Result<()> {
     file.seek(SeekFrom::Start(at))?;
     file.read_exact(into)
 }
 
-/// Boxes that stand at a file's top level: ISO/IEC 14496-12, and `wide` and `pnot` of QuickTime. Anything else is taken
-/// for what some other program put behind the video.
+/// Boxes that stand at a file's top level: ISO/IEC 14496-12, and `wide` and `pnot` of QuickTime. Anything else
+/// is taken for what some other program put behind the video.
 const BOXES: [&[u8; 4]; 17] = [
     b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"moof", b"mfra", b"sidx",
     b"ssix", b"styp", b"emsg", b"prft", b"pdin", b"meta",
@@ -65,8 +84,8 @@ fn box_end(file: &mut File, at: u64, actual: u64) -> Result<Option<u64>> {
     Ok(if length < 8 { None } else { at.checked_add(length) })
 }
 
-/// The packet length of a transport stream: 188 bytes (ISO/IEC 13818-1, 2.4.3), or 192 with the times that cameras put before
-/// each. Known by the first three sync bytes.
+/// The packet length of a transport stream: 188 bytes (ISO/IEC 13818-1, 2.4.3), or 192 with the times that
+/// cameras put before each. Known by the first three sync bytes.
 fn packet_bytes(file: &mut File, actual: u64) -> Result<Option<u64>> {
     for (packet, sync) in [(188, 0), (192, 4)] {
         if actual < 3 * packet {
@@ -140,6 +159,12 @@ mod tests {
         stated_length_if_cut(&mut file).unwrap()
     }
 
+    fn indexless(bytes: &[u8]) -> bool {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        lacks_index(&mut file).unwrap()
+    }
+
     #[test]
     fn a_cut_mp4_is_known_by_its_boxes() {
         let mut whole = b"\0\0\0\x10ftypisom\0\0\0\0".to_vec();
@@ -148,6 +173,8 @@ mod tests {
         assert_eq!(stated(&whole), None);
         assert_eq!(stated(&whole[..whole.len() - 1]), Some(48));
         assert_eq!(stated(&whole[..34]), Some(36));
+        assert_eq!([48, 47, 36, 34, 16].map(|end| indexless(&whole[..end])), [false, true, true, true, true]);
+        assert!(!indexless(b"") && !indexless(&[b'x'; 50]));
         // A last box that runs to the end of the file has no length to miss.
         assert_eq!(stated(b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\0mdatab"), None);
     }

@@ -19,16 +19,17 @@ pub const VIDEO_EXTENSIONS: [&str; 32] = [
 /// - a file's path, taken whatever its ending;
 /// - a folder, searched to its depths for files that end like a video, in the order of their paths; names that
 ///   begin with a dot are left out;
-/// - a pattern (`clips/**/cam[12]*.mp4`): what it matches, in the order of their paths. One that spells out its ending takes
-///   every file it matches; an open one (`clips/*`) takes those that end like a video, and searches folders;
+/// - a pattern (`clips/**/cam[12]*.mp4`): what it matches, in the order of their paths. One that spells out its
+///   ending takes every file it matches; an open one (`clips/*`) takes those that end like a video, and
+///   searches folders;
 /// - `file://` with an absolute path, or `test://` (see the crate's page).
 ///
 /// A path that exists is never read as a pattern. Links are resolved, and a file reached twice is listed once.
 ///
 /// # Errors
-/// The first argument that gives nothing: [`IngestError::Missing`] for a path, [`IngestError::NoMatch`] for a folder or
-/// pattern without a video, [`IngestError::BadPattern`], [`IngestError::BadUri`], [`IngestError::BadTestPattern`], or what
-/// the system says to a folder that cannot be listed.
+/// The first argument that gives nothing: [`IngestError::Missing`] for a path, [`IngestError::NoMatch`] for a
+/// folder or pattern without a video, [`IngestError::BadPattern`], [`IngestError::BadUri`],
+/// [`IngestError::BadTestPattern`], or what the system says to a folder that cannot be listed.
 pub fn expand(arguments: &[String]) -> Result<Vec<Source>, IngestError> {
     let mut found = Vec::new();
     for argument in arguments {
@@ -59,7 +60,9 @@ fn expand_one(argument: &str, found: &mut Vec<Source>) -> Result<(), IngestError
     let own_ending = path.extension().is_some_and(|end| !end.to_string_lossy().contains(['*', '?', '[']));
     let before = found.len();
     let mut matches = Vec::new();
-    for entry in glob::glob(argument).map_err(bad)? {
+    // As a shell does it: a star does not stand for a leading dot.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    for entry in glob::glob_with(argument, options).map_err(bad)? {
         matches.push(entry.map_err(|error| {
             let place = error.path().display().to_string();
             IngestError::from_io(&place, error.error())

@@ -4,8 +4,9 @@
 const WIDEST_PIXEL: f64 = 4.0;
 
 /// The size (columns, rows) at which a picture of `size` with pixels of shape `pixel` (width over height) is
-/// delivered: pixels made square, then the long side brought to at most `max_side`. Neither side ever grows: wide
-/// pixels take rows away, tall ones take columns. Each side is rounded to the nearest pixel and is at least 1.
+/// delivered: pixels made square, then the long side brought to at most `max_side`. Neither side ever grows:
+/// wide pixels take rows away, tall ones take columns. Each side is rounded to the nearest pixel and is at
+/// least 1.
 pub(crate) fn fit(size: (u32, u32), pixel: (i32, i32), max_side: u32) -> (u32, u32) {
     let shape = match pixel {
         (wide, high) if wide > 0 && high > 0 => f64::from(wide) / f64::from(high),

@@ -5,8 +5,8 @@
 //! videotestsrc (test://)                                -+-> queue -> videoscale -> videoconvert -> RGB caps -> appsink
 //! ```
 //!
-//! Scaling comes before the change to RGB because it is then done on fewer bytes, by faster code: 1280x720 H.264 comes out 1.7 times
-//! as fast as with the one-step `videoconvertscale`.
+//! Scaling comes before the change to RGB because it is then done on fewer bytes, by faster code: 1280x720
+//! H.264 comes out 1.7 times as fast as with the one-step `videoconvertscale`.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -84,13 +84,15 @@ impl Pipeline {
         Ok(Pipeline { pipeline, sink, bus })
     }
 
-    /// Sets the pipeline going. What fails is announced on the bus, except when GStreamer says nothing more than no.
+    /// Sets the pipeline going. What fails is announced on the bus, except when GStreamer says nothing more
+    /// than no.
     pub(crate) fn start(&self) -> Result<(), gst::StateChangeError> {
         self.pipeline.set_state(gst::State::Playing).map(|_| ())
     }
 
-    /// Lets what was read before an error come out to its last frame: decoders keep frames back until they are told that the
-    /// stream ends, and an element that fails does not always tell them. Does not wait. False when there is no such place yet, so nothing can come.
+    /// Lets what was read before an error come out to its last frame: decoders keep frames back until they are
+    /// told that the stream ends, and an element that fails does not always tell them. Does not wait. False
+    /// when there is no such place yet, so nothing can come.
     pub(crate) fn flush_out(&self) -> bool {
         let elements = self.pipeline.iterate_recurse().into_iter().flatten();
         let queues: Vec<gst::Element> = elements
@@ -122,8 +124,8 @@ pub(crate) fn source_size(event: &gst::EventRef) -> Option<(usize, usize)> {
     Some((side("width")?, side("height")?))
 }
 
-/// Whenever the decoder announces a picture size, asks for the size that fits it and sends the size itself down with
-/// the frames. So a size that changes midway reaches each frame on its own side of the change.
+/// Whenever the decoder announces a picture size, asks for the size that fits it and sends the size itself down
+/// with the frames. So a size that changes midway reaches each frame on its own side of the change.
 fn follow_size(entry: &gst::Pad, filter: gst::Element, max_side: u32) {
     entry.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
         let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
@@ -148,8 +150,9 @@ fn follow_size(entry: &gst::Pad, filter: gst::Element, max_side: u32) {
 
 /// Adds the part that opens `uri` and decodes its first video stream into `entry`.
 fn add_decoder(pipeline: &gst::Pipeline, uri: &str, entry: &gst::Pad) -> Result<(), IngestError> {
-    // Sound and subtitles are not decoded at all. Hardware decoders differ from machine to machine in what they give for
-    // the same file, so they are left out. Any memory feature must be allowed, or libav's decoders do not count as able.
+    // Sound and subtitles are not decoded at all. Hardware decoders differ from machine to machine in what they
+    // give for the same file, so they are left out. Any memory feature must be allowed, or libav's decoders do
+    // not count as able.
     let wanted = gst::Caps::builder("video/x-raw").any_features().build();
     let decoder = make(
         gst::ElementFactory::make("uridecodebin")

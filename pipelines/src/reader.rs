@@ -10,7 +10,7 @@ use gstreamer as gst;
 use gstreamer_video as video;
 
 use crate::clock::Clock;
-use crate::container::stated_length_if_cut;
+use crate::container::{lacks_index, stated_length_if_cut};
 use crate::frame::{End, Event, Frame, packed};
 use crate::pipeline::{Pipeline, source_size};
 use crate::source::{Location, Source, locate, open_file};
@@ -32,8 +32,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The queue: frames in order, then one [`Event::End`], after which it is closed. A full queue makes decoding
-    /// wait; nothing is ever dropped.
+    /// The queue: frames in order, then one [`Event::End`], after which it is closed. A full queue makes
+    /// decoding wait; nothing is ever dropped.
     pub fn receiver(&self) -> &Receiver<Event> {
         &self.events
     }
@@ -54,9 +54,10 @@ impl Drop for Reader {
 /// Starts reading `source`: one pipeline, one thread, one bounded queue.
 ///
 /// # Errors
-/// What can be told without decoding: [`IngestError::Missing`], [`IngestError::Denied`], [`IngestError::Folder`],
-/// [`IngestError::Empty`], [`IngestError::BadUri`], [`IngestError::BadTestPattern`], [`IngestError::BadSetting`], and
-/// [`IngestError::GStreamer`] when a core element is not installed. What the content holds comes as [`End::error`].
+/// What can be told without decoding: [`IngestError::Missing`], [`IngestError::Denied`],
+/// [`IngestError::Folder`], [`IngestError::Empty`], [`IngestError::BadUri`], [`IngestError::BadTestPattern`],
+/// [`IngestError::BadSetting`], and [`IngestError::GStreamer`] when a core element is not installed. What the
+/// content holds comes as [`End::error`].
 pub fn open(source: &Source, settings: &Settings) -> Result<Reader, IngestError> {
     settings.check()?;
     let place = source.place();
@@ -118,6 +119,12 @@ impl Feed {
     /// Hands over frames until the source ends, and says what was wrong with it.
     fn pump(&mut self) -> Result<Option<IngestError>, Stopped> {
         let mut trouble = Trouble::default();
+        // Told here because decodebin at times swallows the demuxer's error for it and falls silent.
+        if self.file.as_mut().is_some_and(|file| lacks_index(file).unwrap_or(false)) {
+            let reason = self.cut_short().unwrap_or_else(|| "not complete".to_owned());
+            let reason = format!("{reason}, and its index (moov) is missing");
+            return Ok(Some(self.damaged(reason)));
+        }
         let refused = self.pipeline.start().is_err();
         let mut last_sign = Instant::now();
         loop {
@@ -148,7 +155,8 @@ impl Feed {
                 None if trouble.is_fatal() && last_sign.elapsed() > LAST_FRAMES => break,
                 None if last_sign.elapsed() > self.stall => {
                     let (place, frames) = (self.place.clone(), self.frames);
-                    return Ok(Some(IngestError::Stalled { place, seconds: self.stall.as_secs(), frames }));
+                    let stalled = IngestError::Stalled { place, seconds: self.stall.as_secs(), frames };
+                    return Ok(Some(self.cut_short().map_or(stalled, |reason| self.damaged(reason))));
                 }
                 None => {}
             }
@@ -173,7 +181,7 @@ impl Feed {
         };
         let Some(frame) = self.frame(&sample) else {
             let reason = "a decoded picture cannot be read".to_owned();
-            return Ok(Err(IngestError::Damaged { place: self.place.clone(), frames: self.frames, reason }));
+            return Ok(Err(self.damaged(reason)));
         };
         self.send(Event::Frame(frame))?;
         self.frames += 1;
@@ -210,13 +218,16 @@ impl Feed {
         let announced = trouble.verdict(&self.place, self.frames);
         let broken_off = matches!(announced, None | Some(IngestError::Damaged { .. }));
         if let (true, Some(reason)) = (broken_off, self.cut_short()) {
-            return Some(IngestError::Damaged { place: self.place.clone(), frames: self.frames, reason });
+            return Some(self.damaged(reason));
         }
         if announced.is_none() && self.frames == 0 {
-            let reason = "it ends before its first picture".to_owned();
-            return Some(IngestError::Damaged { place: self.place.clone(), frames: 0, reason });
+            return Some(self.damaged("it ends before its first picture".to_owned()));
         }
         announced
+    }
+
+    fn damaged(&self, reason: String) -> IngestError {
+        IngestError::Damaged { place: self.place.clone(), frames: self.frames, reason }
     }
 
     /// Says so when the file is shorter than its container claims.

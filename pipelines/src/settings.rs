@@ -8,12 +8,14 @@ use crate::IngestError;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Longest side of a delivered frame, pixels, 16 to 8192. Larger pictures are scaled down, smaller ones left alone.
+    /// Longest side of a delivered frame, pixels, 16 to 8192. Larger pictures are scaled down, smaller ones
+    /// left alone.
     pub max_side: u32,
     /// Decoded frames that wait for the reader, 1 to 4096; when as many wait, decoding waits.
     pub queue_frames: usize,
-    /// Threads inside one decoder, 0 to 16. 1 gives the same pixels on every run; more (0: as many as there are cores) decode one file
-    /// faster, but libav's threads then fill holes in *damaged* video differently from run to run.
+    /// Threads inside one decoder, 0 to 16. 1 gives the same pixels on every run; more (0: as many as there are
+    /// cores) decode one file faster, but libav's threads then fill holes in *damaged* video differently from
+    /// run to run.
     pub decoder_threads: u32,
     /// A pipeline that gives no frame and says nothing for as long is given up, seconds, at least 1. Time
     /// spent waiting for the reader does not count.

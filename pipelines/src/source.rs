@@ -56,9 +56,9 @@ impl Source {
         }
     }
 
-    /// What the content is known by: the file's size and a hash (XXH3, 128 bits) of its first and last 64 KiB, in hex,
-    /// `size-hash`. A file that moved keeps it; one that changed in its middle alone keeps it too. For `test://` it is the
-    /// address.
+    /// What the content is known by: the file's size and a hash (XXH3, 128 bits) of its first and last 64 KiB,
+    /// in hex: `size-hash`. A file that moved keeps it; so does one that changed in its middle alone. For
+    /// `test://` it is the address.
     ///
     /// # Errors
     /// [`IngestError::Missing`], [`IngestError::Denied`], [`IngestError::Folder`] and the like.

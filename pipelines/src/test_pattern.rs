@@ -48,8 +48,8 @@ pub(crate) struct TestPattern {
 }
 
 impl TestPattern {
-    /// Reads `test://LABEL?frames=300&width=320&height=240&fps=30&pattern=ball`: every part after `test://` may be
-    /// left out, and the label only tells two otherwise equal sources apart.
+    /// Reads `test://LABEL?frames=300&width=320&height=240&fps=30&pattern=ball`: every part after `test://` may
+    /// be left out, and the label only tells two otherwise equal sources apart.
     pub(crate) fn parse(uri: &str) -> Result<TestPattern, IngestError> {
         let bad = |reason: String| IngestError::BadTestPattern { uri: uri.to_owned(), reason };
         let Some(rest) = uri.strip_prefix("test://") else {

@@ -99,7 +99,8 @@ fn is_sound_or_text(media: &str) -> bool {
         .any(|kind| media.starts_with(kind))
 }
 
-/// The codecs and media types in lines such as "Missing decoder: H.264 (Main Profile) (video/x-h264, level=...)".
+/// The codecs and media types in lines such as "Missing decoder: H.264 (Main Profile) (video/x-h264,
+/// level=...)".
 fn lacking(words: &str) -> impl Iterator<Item = (&str, &str)> {
     words.lines().filter_map(|line| line.strip_prefix("Missing decoder: ")).filter_map(|line| {
         line.match_indices(" (").find_map(|(at, _)| {

@@ -1,4 +1,6 @@
-//! Files that are cut, damaged, empty, not video, or not there: frames before the damage, a typed error, no hang.
+//! Files that are cut, damaged, empty, not video, or not there: frames before the damage, a typed error, no
+//! hang.
+#![allow(clippy::unwrap_used)]
 
 mod clips;
 
@@ -147,7 +149,7 @@ fn a_file_that_went_away_or_may_not_be_read_is_named() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     }
     if std::fs::File::open(&path).is_ok() {
         println!("skipped: this user may read everything");

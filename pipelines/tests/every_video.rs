@@ -1,4 +1,5 @@
 //! Each video of the shared data, against what its manifest says.
+#![allow(clippy::unwrap_used)]
 
 mod clips;
 
@@ -83,5 +84,5 @@ fn a_variable_frame_rate_is_kept() {
     let (frames, _) = clips::read_path(&data.join("video/traffic_camera_vfr.mp4"));
     let gaps: Vec<u64> = frames.windows(2).map(|pair| pair[1].pts_ns - pair[0].pts_ns).collect();
     let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
-    assert!(*most > 2 * least, "gaps from {least} to {most} ns");
+    assert!(*most >= 2 * least, "gaps from {least} to {most} ns");
 }

@@ -1,4 +1,5 @@
 //! How frames flow: numbered, timed, sized, held back by a full queue, and stopped at once.
+#![allow(clippy::unwrap_used)]
 
 mod clips;
 

@@ -1,4 +1,5 @@
 //! From arguments to sources, and what a source is known by.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

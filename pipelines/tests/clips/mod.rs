@@ -1,5 +1,5 @@
 //! Videos for the tests: the shared ones, and small ones made on the spot.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use gstreamer::prelude::*;
 use kinetograph_pipelines::{End, Event, Frame, IngestError, Reader, Settings, Source, open};
 
 /// The shared videos' folder, or `None` (with a printed line) where it is not there.
-pub fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let folder = std::env::var_os("KINETOGRAPH_DATA").map_or_else(default, PathBuf::from);
     if folder.join("MANIFEST.tsv").is_file() {
@@ -20,7 +20,7 @@ pub fn data() -> Option<PathBuf> {
 }
 
 /// Runs a `gst-launch` line to its end; `None` (with a printed line) where an element of it is not installed.
-pub fn make(line: &str) -> Option<()> {
+pub(crate) fn make(line: &str) -> Option<()> {
     gst::init().unwrap();
     let pipeline = match gst::parse::launch(line) {
         Ok(pipeline) => pipeline,
@@ -39,7 +39,7 @@ pub fn make(line: &str) -> Option<()> {
 }
 
 /// Everything a reader gives, with a limit on the wait for each event.
-pub fn drain(reader: &Reader) -> (Vec<Frame>, End) {
+pub(crate) fn drain(reader: &Reader) -> (Vec<Frame>, End) {
     let mut frames = Vec::new();
     loop {
         match reader.receiver().recv_timeout(Duration::from_secs(60)).expect("an event within a minute") {
@@ -65,7 +65,7 @@ fn check_order(frames: &[Frame]) {
 }
 
 /// Opens with the default settings and reads to the end; what `open` refuses comes as an end without frames.
-pub fn read(source: &Source) -> (Vec<Frame>, End) {
+pub(crate) fn read(source: &Source) -> (Vec<Frame>, End) {
     match open(source, &Settings::default()) {
         Ok(reader) => drain(&reader),
         Err(error) => (Vec::new(), End { frames: 0, error: Some(error) }),
@@ -73,12 +73,12 @@ pub fn read(source: &Source) -> (Vec<Frame>, End) {
 }
 
 /// As [`read`], of a path.
-pub fn read_path(path: &Path) -> (Vec<Frame>, End) {
+pub(crate) fn read_path(path: &Path) -> (Vec<Frame>, End) {
     read(&Source::from_path(path).unwrap())
 }
 
 /// The error of a file that gives no frame at all.
-pub fn refusal(path: &Path) -> IngestError {
+pub(crate) fn refusal(path: &Path) -> IngestError {
     let (frames, end) = read_path(path);
     assert!(frames.is_empty(), "{end:?}");
     end.error.expect("an error")
