@@ -62,6 +62,8 @@ pub struct Settings {
     pub window_share: f32,
     /// Moving points a candidate needs, those of the finer grid counted in.
     pub min_moving: usize,
+    /// ... and the share it needs of the first candidate's: lesser ones are mostly parallax.
+    pub min_share_of_best: f32,
     /// Whether the region is the box its cluster of points covers; otherwise it is the window itself, as in the paper.
     pub follow_points: bool,
     /// Moving points closer than this many fine grid cells are linked.
@@ -89,7 +91,7 @@ impl Default for Settings {
             detail: 3,
             detail_reach_cells: 1.0,
             max_detail: 500,
-            min_corner_strength: 4.0,
+            min_corner_strength: 3.0,
             pyramid_levels: 4,
             max_return_px: 0.3,
             max_difference: 12.0,
@@ -104,12 +106,13 @@ impl Default for Settings {
             max_moving_share: 1.0,
             window_share: PAPER_WINDOW_SHARE,
             min_moving: 10,
+            min_share_of_best: 0.4,
             follow_points: true,
             link_cells: 3.5,
-            alike: 0.5,
+            alike: 0.7,
             min_purity: 0.5,
-            trim: 0.02,
-            margin_cells: 0.25,
+            trim: 0.0,
+            margin_cells: 0.8,
             max_region_share: 0.6,
             crop_margin: 0.1,
             max_candidates: 4,
@@ -359,7 +362,7 @@ fn candidates(
     let side_px = settings.window_share * width.max(height) as f32;
     let cluster = region::clusters(&movers, settings.link_cells * cell_px, settings.alike);
     let mut left: Vec<usize> = (0..movers.len()).collect();
-    let mut found = Vec::new();
+    let mut found: Vec<Candidate> = Vec::new();
     while found.len() < settings.max_candidates {
         let points: Vec<(f32, f32)> = left.iter().map(|&i| movers[i].at).collect();
         let Some((window, count)) = window::densest(&points, width, height, side_px) else { break };
@@ -387,7 +390,9 @@ fn candidates(
         };
         let inside = flows.iter().filter(|f| window::holds(&region, f.to)).count();
         let share = region.area() / (width as f32 * height as f32);
+        let best = found.first().map_or(0, |c| c.moving_points) as f32;
         if points.len() >= settings.min_moving
+            && points.len() as f32 >= settings.min_share_of_best * best
             && points.len() as f32 >= settings.min_purity * inside as f32
             && share <= settings.max_region_share
         {

@@ -126,8 +126,7 @@ fn align(a: &Gray, b: &Gray, at: (f32, f32), start: (f32, f32), done_px: f32) ->
         dx += step_x;
         dy += step_y;
         let strayed = (dx - start.0).abs().max((dy - start.1).abs());
-        // Written so that a NaN ends the search too.
-        if !(strayed <= SIDE as f32) {
+        if strayed.is_nan() || strayed > SIDE as f32 {
             return None;
         }
         if step_x * step_x + step_y * step_y < done_px * done_px {
@@ -189,7 +188,7 @@ mod tests {
     use crate::mine::scene::{frame, texture};
 
     fn pair(warp: impl Fn(f32, f32) -> (f32, f32)) -> (Pyramid, Pyramid) {
-        let earlier = frame(0, 200, 160, |x, y| texture(x, y));
+        let earlier = frame(0, 200, 160, texture);
         // The later picture shows at (x, y) what the earlier one had at the place `warp` names.
         let later = frame(1, 200, 160, |x, y| {
             let (x, y) = warp(x, y);

@@ -178,7 +178,7 @@ fn solve(mut m: [[f64; 9]; 8]) -> Option<[f64; 8]> {
         let pivot = (column..8).max_by(|&a, &b| m[a][column].abs().total_cmp(&m[b][column].abs()))?;
         m.swap(column, pivot);
         let lead = m[column];
-        if !(lead[column].abs() > SMALLEST_PIVOT) {
+        if lead[column].is_nan() || lead[column].abs() <= SMALLEST_PIVOT {
             return None;
         }
         for line in m.iter_mut().skip(column + 1) {
@@ -250,7 +250,7 @@ mod tests {
         let line: Vec<Flow> =
             (0..9).map(|i| i as f32).map(|v| Flow { from: (v, v), to: (v + 1.0, v) }).collect();
         assert_eq!(fit(&line), None);
-        assert_eq!(fit(&vec![Flow { from: (3.0, 3.0), to: (4.0, 4.0) }; 8]), None);
+        assert_eq!(fit(&[Flow { from: (3.0, 3.0), to: (4.0, 4.0) }; 8]), None);
         assert_eq!(fit(&line[..3]), None);
         assert_eq!(camera(&line[..3], 1.0, &mut Pcg64::new(0, 0)), None);
     }
