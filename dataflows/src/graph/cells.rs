@@ -12,7 +12,6 @@ use std::sync::Arc;
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -81,7 +80,7 @@ pub fn locate<'s>(
     let (queries, query_stream) = builder.new_output();
     let (cells, cell_stream) = builder.new_output();
     let (groups, group_stream) = builder.new_output();
-    let (misfits, misfit_stream): (_, Stream<'s, Epoch, Vec<(String, Epoch, Diff)>>) = builder.new_output();
+    let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
     let (mut data, mut queries) = (OutputBuilder::from(data), OutputBuilder::from(queries));
     let (mut cells, mut groups) = (OutputBuilder::from(cells), OutputBuilder::from(groups));
     let mut misfits = OutputBuilder::from(misfits);
@@ -119,14 +118,26 @@ pub fn locate<'s>(
                     first_worker || !matches!(misfit, Misfit::Decision { .. } | Misfit::Retracted { .. })
                 };
                 let m = m.iter().filter(|m| told(m)).map(|m| (m.to_string(), 1));
-                let [of_data, of_queries, of_cells, of_groups, of_misfits] = at.capabilities.as_slice() else {
+                let [of_data, of_queries, of_cells, of_groups, of_misfits] = at.capabilities.as_slice()
+                else {
                     continue;
                 };
                 let stamp = move |(data, diff)| (data, epoch, diff);
-                data.activate().session(of_data).give_iterator(d.into_iter().map(move |(x, r)| (x, epoch, r)));
-                queries.activate().session(of_queries).give_iterator(q.into_iter().map(move |(x, r)| (x, epoch, r)));
-                cells.activate().session(of_cells).give_iterator(c.into_iter().map(move |(x, r)| (x, epoch, r)));
-                groups.activate().session(of_groups).give_iterator(g.into_iter().map(move |(x, r)| (x, epoch, r)));
+                data.activate()
+                    .session(of_data)
+                    .give_iterator(d.into_iter().map(move |(x, r)| (x, epoch, r)));
+                queries
+                    .activate()
+                    .session(of_queries)
+                    .give_iterator(q.into_iter().map(move |(x, r)| (x, epoch, r)));
+                cells
+                    .activate()
+                    .session(of_cells)
+                    .give_iterator(c.into_iter().map(move |(x, r)| (x, epoch, r)));
+                groups
+                    .activate()
+                    .session(of_groups)
+                    .give_iterator(g.into_iter().map(move |(x, r)| (x, epoch, r)));
                 misfits.activate().session(of_misfits).give_iterator(m.map(stamp));
             }
         }

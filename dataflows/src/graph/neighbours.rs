@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, InputCapability};
 
 use self::cell_index::{CellIndex, Changes, Outcome, Rules};
 use super::cells::{Query, locate};
@@ -27,6 +27,9 @@ use super::policy::Settings;
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
+/// For each query in each cell it looks into, its best rows there.
+pub type Lists<'s> = VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>;
+
 /// Where nodes are, and their nearest.
 pub struct Neighbours<'s> {
     /// Node to the cell that stores it.
@@ -35,11 +38,23 @@ pub struct Neighbours<'s> {
     pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
     /// For each node and each cell it looks into, its best rows there: one record each, an empty list included. What a
     /// restart needs as [`Row::known`].
-    pub lists: VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>,
+    pub lists: Lists<'s>,
     /// For each node its k best over the cells it looks into: one record each, an empty list included.
     pub neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
     /// What could not be followed, in words. Empty unless the log or the embedder is broken.
     pub misfits: VecCollection<'s, Epoch, String, Diff>,
+}
+
+/// Changes of an epoch that is not closed, with a capability for each output.
+struct Pending {
+    capabilities: [Capability<Epoch>; 2],
+    by_cell: BTreeMap<CellId, Changes>,
+}
+
+impl Pending {
+    fn new(epoch: Epoch, input: &InputCapability<Epoch>) -> Self {
+        Pending { capabilities: [0, 1].map(|port| input.delayed(&epoch, port)), by_cell: BTreeMap::new() }
+    }
 }
 
 /// Cells, groups and neighbours of `rows` under the codebook that `decisions` build (given on any one worker, the `u64` is
@@ -71,7 +86,7 @@ pub fn search<'s>(
     queries: VecCollection<'s, Epoch, (CellId, Query), Diff>,
     settings: &Settings,
     scored: Arc<AtomicU64>,
-) -> (VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>, VecCollection<'s, Epoch, String, Diff>) {
+) -> (Lists<'s>, VecCollection<'s, Epoch, String, Diff>) {
     let rules =
         Rules { k: settings.k, separation_ns: settings.separation_ns(), min_rows: settings.min_cell() };
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
@@ -86,24 +101,19 @@ pub fn search<'s>(
 
     builder.build(move |_| {
         let mut cells: HashMap<CellId, CellIndex> = HashMap::new();
-        // Changes of epochs that are not closed, with a capability for each output.
-        let mut pending: BTreeMap<Epoch, ([Capability<Epoch>; 2], BTreeMap<CellId, Changes>)> = BTreeMap::new();
+        let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         move |frontiers| {
             data.for_each(|input, updates| {
                 for ((cell, row), epoch, diff) in updates.drain(..) {
-                    let at = pending
-                        .entry(epoch)
-                        .or_insert_with(|| ([0, 1].map(|port| input.delayed(&epoch, port)), BTreeMap::new()));
-                    let changes = at.1.entry(cell).or_default();
+                    let at = pending.entry(epoch).or_insert_with(|| Pending::new(epoch, &input));
+                    let changes = at.by_cell.entry(cell).or_default();
                     if diff > 0 { changes.new_rows.push(row) } else { changes.gone_rows.push(row.id) }
                 }
             });
             queries.for_each(|input, updates| {
                 for ((cell, query), epoch, diff) in updates.drain(..) {
-                    let at = pending
-                        .entry(epoch)
-                        .or_insert_with(|| ([0, 1].map(|port| input.delayed(&epoch, port)), BTreeMap::new()));
-                    let changes = at.1.entry(cell).or_default();
+                    let at = pending.entry(epoch).or_insert_with(|| Pending::new(epoch, &input));
+                    let changes = at.by_cell.entry(cell).or_default();
                     if diff > 0 {
                         changes.new_queries.push(query);
                     } else {
@@ -114,7 +124,7 @@ pub fn search<'s>(
             while let Some(at) = pending.first_entry()
                 && frontiers.iter().all(|f| !f.less_equal(at.key()))
             {
-                let (epoch, ([of_lists, of_misfits], by_cell)) = at.remove_entry();
+                let (epoch, Pending { capabilities: [of_lists, of_misfits], by_cell }) = at.remove_entry();
                 let (mut lists, mut misfits) = (lists.activate(), misfits.activate());
                 let (mut lists, mut misfits) = (lists.session(&of_lists), misfits.session(&of_misfits));
                 for (cell, changes) in by_cell {
@@ -130,7 +140,10 @@ pub fn search<'s>(
                         lists.give_iterator(sides.map(|(list, diff)| (((node, cell), list), epoch, diff)));
                     }
                     for node in refused {
-                        let text = format!("node {node}: its vector has another length than those in cell {}", cell.0);
+                        let text = format!(
+                            "node {node}: its vector has another length than those in cell {}",
+                            cell.0
+                        );
                         misfits.give((text, epoch, 1));
                     }
                 }
@@ -141,10 +154,7 @@ pub fn search<'s>(
 }
 
 /// The k best of each node over its partial lists.
-fn merge<'s>(
-    lists: VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>,
-    settings: &Settings,
-) -> VecCollection<'s, Epoch, (NodeId, List), Diff> {
+fn merge<'s>(lists: Lists<'s>, settings: &Settings) -> VecCollection<'s, Epoch, (NodeId, List), Diff> {
     let partial = lists.map(|((node, _), list)| (node, list));
     if settings.look_into <= 1 {
         return partial;

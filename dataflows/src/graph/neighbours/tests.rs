@@ -80,7 +80,7 @@ fn run(steps: &[Step], settings: &Settings, workers: usize, at_once: usize) -> O
             if (epoch + 1) % at_once == 0 || epoch + 1 == steps.len() {
                 rows.advance_to(epoch as u64 + 1);
                 decisions.advance_to(epoch as u64 + 1);
-                worker.step_while(|| probe.less_than(rows.time()));
+                worker.step_or_park_while(None, || probe.less_than(rows.time()));
             }
         }
     })
@@ -188,7 +188,8 @@ fn random_steps(n: usize, rng: &mut Pcg64, steps: &mut Vec<Step>) {
             let old = live.remove(&id);
             if let Some(old) = &old {
                 // A retraction need not bring the same vector, nor the hint.
-                let vector = if rng.random_bool(0.5) { old.vector.iter().copied().collect() } else { [].into() };
+                let vector =
+                    if rng.random_bool(0.5) { old.vector.iter().copied().collect() } else { [].into() };
                 step.rows.push((Row { vector, known: None, ..old.clone() }, -1));
             }
             if !clear && (old.is_none() || rng.random_bool(0.3)) {
@@ -286,7 +287,8 @@ fn what_does_not_fit_is_told_and_the_rest_goes_on() {
     let mut steps = vec![Step::default(); 3];
     let ids = [0, 1, 2].map(|n| TrackId::new(SourceId(n), 0, 0).unwrap().node(0).unwrap());
     steps[0].rows = ids.iter().map(|id| (row(&mut rng, *id), 1)).collect();
-    steps[0].decisions = vec![Decision::Merge { cell: CellId(0) }, Decision::Group { centroids: vec![vector(&mut rng)] }];
+    steps[0].decisions =
+        vec![Decision::Merge { cell: CellId(0) }, Decision::Group { centroids: vec![vector(&mut rng)] }];
     steps[1].rows = vec![(row(&mut rng, TrackId::new(SourceId(7), 0, 0).unwrap().node(0).unwrap()), -1)];
     let mut odd = row(&mut rng, TrackId::new(SourceId(8), 0, 0).unwrap().node(0).unwrap());
     odd.vector = [f32::NAN; 8].into();
@@ -306,10 +308,12 @@ fn what_does_not_fit_is_told_and_the_rest_goes_on() {
 fn throughput_of_inserts() {
     let (n, d) = if std::env::var_os("KINETOGRAPH_MEASURE").is_some() { (20_000, 512) } else { (600, 64) };
     let mut rng = Pcg64::seed_from_u64(3);
-    let centres: Vec<Vec<f32>> = (0..40).map(|_| (0..d).map(|_| rng.random::<f32>() - 0.5).collect()).collect();
+    let centres: Vec<Vec<f32>> =
+        (0..40).map(|_| (0..d).map(|_| rng.random::<f32>() - 0.5).collect()).collect();
     let rows: Vec<Row> = (0..n)
         .map(|at| {
-            let v: Vec<f32> = centres[at % 40].iter().map(|c| c + 0.5 * (rng.random::<f32>() - 0.5)).collect();
+            let v: Vec<f32> =
+                centres[at % 40].iter().map(|c| c + 0.5 * (rng.random::<f32>() - 0.5)).collect();
             let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
             let id = TrackId::new(SourceId(at as u32 % 7), at as u64 / 7, 0).unwrap().node(0).unwrap();
             let vector = v.iter().map(|x| x / norm).collect();

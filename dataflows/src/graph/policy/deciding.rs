@@ -59,17 +59,18 @@ impl Deciding {
         codebook: &Codebook,
         vector_of: impl Fn(NodeId) -> Option<Arc<[f32]>>,
     ) -> Vec<Decision> {
+        let at = Closed { epoch, codebook, vector_of: &vector_of };
         let mut decisions = Vec::new();
         match self.settings.codebook {
             CodebookKind::Growing { cap, try_every_epochs } => {
-                let busy = self.arriving(codebook, &vector_of);
-                self.divide(epoch, cap, try_every_epochs.max(1), codebook, &busy, &vector_of, &mut decisions);
-                self.merge(cap, codebook, &busy, &mut decisions);
-                self.group(epoch, try_every_epochs.max(1), codebook, &vector_of, &mut decisions);
+                let (busy, every) = (self.arriving(&at), try_every_epochs.max(1));
+                self.divide(&at, cap, every, &busy, &mut decisions);
+                self.merge(codebook, cap, &busy, &mut decisions);
+                self.group(&at, every, &mut decisions);
             }
             CodebookKind::KMeans { cells, first_nodes, .. } => {
-                self.fix(cells, first_nodes, codebook, &vector_of, &mut decisions);
-                self.group(epoch, 1, codebook, &vector_of, &mut decisions);
+                self.fix(&at, cells, first_nodes, &mut decisions);
+                self.group(&at, 1, &mut decisions);
             }
         }
         decisions
@@ -80,34 +81,27 @@ impl Deciding {
     }
 
     /// Leaves that decisions not yet in effect will bring rows to.
-    fn arriving(
-        &self,
-        codebook: &Codebook,
-        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
-    ) -> BTreeSet<CellId> {
-        let moving = self.members.iter().filter(|(cell, _)| !codebook.is_leaf(**cell));
+    fn arriving(&self, at: &Closed<'_>) -> BTreeSet<CellId> {
+        let moving = self.members.iter().filter(|(cell, _)| !at.codebook.is_leaf(**cell));
         let nodes = moving.flat_map(|(_, members)| members.keys());
-        nodes.filter_map(|node| vector_of(*node)).map(|vector| codebook.cell(&vector)).collect()
+        nodes.filter_map(|node| (at.vector_of)(*node)).map(|vector| at.codebook.cell(&vector)).collect()
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn divide(
         &self,
-        epoch: Epoch,
+        at: &Closed<'_>,
         cap: usize,
         every: u64,
-        codebook: &Codebook,
         busy: &BTreeSet<CellId>,
-        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
         decisions: &mut Vec<Decision>,
     ) {
-        let mut next = codebook.next_id().0;
+        let mut next = at.codebook.next_id().0;
         for (cell, members) in &self.members {
-            let turn = (epoch % every + u64::from(cell.0) % every) % every == 0;
-            if !turn || members.len() <= cap || busy.contains(cell) || !codebook.is_leaf(*cell) {
+            let turn = (at.epoch % every + u64::from(cell.0) % every).is_multiple_of(every);
+            if !turn || members.len() <= cap || busy.contains(cell) || !at.codebook.is_leaf(*cell) {
                 continue;
             }
-            let sample = sample(members.keys().copied(), members.len(), vector_of);
+            let sample = sample(members.keys().copied(), members.len(), at.vector_of);
             if let Some(centroids) = halves(&sample, u64::from(cell.0)) {
                 let children = centroids.map(|centroid| {
                     next += 1;
@@ -118,13 +112,7 @@ impl Deciding {
         }
     }
 
-    fn merge(
-        &self,
-        cap: usize,
-        codebook: &Codebook,
-        busy: &BTreeSet<CellId>,
-        decisions: &mut Vec<Decision>,
-    ) {
+    fn merge(&self, codebook: &Codebook, cap: usize, busy: &BTreeSet<CellId>, decisions: &mut Vec<Decision>) {
         let size = |cell: &CellId| self.members.get(cell).map_or(0, BTreeMap::len);
         for (parent, children) in codebook.parents_of_leaves() {
             let still = !self.members.contains_key(&parent) && !children.iter().any(|c| busy.contains(c));
@@ -135,52 +123,40 @@ impl Deciding {
     }
 
     /// The groups of the schedule's last step that is reached, unless there are as many already.
-    fn group(
-        &self,
-        epoch: Epoch,
-        every: u64,
-        codebook: &Codebook,
-        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
-        decisions: &mut Vec<Decision>,
-    ) {
+    fn group(&self, at: &Closed<'_>, every: u64, decisions: &mut Vec<Decision>) {
         let Groups::Schedule(steps) = &self.settings.groups else { return };
         let nodes = self.members.values().map(BTreeMap::len).sum::<usize>();
         let Some((_, groups)) = steps.iter().rfind(|(from, _)| nodes >= *from) else { return };
-        if codebook.groups() >= *groups || epoch % every != 0 {
+        if at.codebook.groups() >= *groups || !at.epoch.is_multiple_of(every) {
             return;
         }
         let ids: BTreeSet<NodeId> = self.nodes().collect();
-        let sample = sample(ids.into_iter(), nodes, vector_of);
+        let sample = sample(ids.into_iter(), nodes, at.vector_of);
         let rows: Vec<&[f32]> = sample.iter().map(|v| &**v).collect();
         let centroids = spherical_kmeans(&rows, *groups, ROUNDS, *groups as u64);
         // Too few distinct vectors give fewer groups: better than before, or wait.
-        if centroids.len() > codebook.groups() {
-            decisions.push(Decision::Group { centroids: centroids.into_iter().map(Centroid::from).collect() });
+        if centroids.len() > at.codebook.groups() {
+            decisions
+                .push(Decision::Group { centroids: centroids.into_iter().map(Centroid::from).collect() });
         }
     }
 
     /// The K-means codebook, once there are nodes enough.
-    fn fix(
-        &self,
-        cells: usize,
-        first_nodes: usize,
-        codebook: &Codebook,
-        vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
-        decisions: &mut Vec<Decision>,
-    ) {
+    fn fix(&self, at: &Closed<'_>, cells: usize, first_nodes: usize, decisions: &mut Vec<Decision>) {
         let root = CellId(0);
         let Some(members) = self.members.get(&root).filter(|m| m.len() >= first_nodes.max(1)) else { return };
-        if !codebook.is_leaf(root) {
+        if !at.codebook.is_leaf(root) {
             return;
         }
-        let vectors: Vec<_> = members.keys().take(first_nodes).filter_map(|node| vector_of(*node)).collect();
+        let vectors: Vec<_> =
+            members.keys().take(first_nodes).filter_map(|node| (at.vector_of)(*node)).collect();
         let rows: Vec<&[f32]> = vectors.iter().map(|v| &**v).collect();
         let centroids = spherical_kmeans(&rows, cells, ROUNDS, 0);
         if centroids.len() < 2 {
             return;
         }
         let centroids: Vec<Centroid> = centroids.into_iter().map(Centroid::from).collect();
-        let first = codebook.next_id().0;
+        let first = at.codebook.next_id().0;
         let children = (first..).map(CellId).zip(centroids.iter().cloned()).collect();
         decisions.push(Decision::Divide { cell: root, children });
         if self.settings.groups == Groups::Cells {
@@ -189,11 +165,18 @@ impl Deciding {
     }
 }
 
+/// What a decision is taken from.
+struct Closed<'a> {
+    epoch: Epoch,
+    codebook: &'a Codebook,
+    vector_of: &'a dyn Fn(NodeId) -> Option<Arc<[f32]>>,
+}
+
 /// At most [`SAMPLE`] vectors, evenly over the `count` nodes in their order.
 fn sample(
     nodes: impl Iterator<Item = NodeId>,
     count: usize,
-    vector_of: &impl Fn(NodeId) -> Option<Arc<[f32]>>,
+    vector_of: &dyn Fn(NodeId) -> Option<Arc<[f32]>>,
 ) -> Vec<Arc<[f32]>> {
     let step = count.div_ceil(SAMPLE).max(1);
     nodes.step_by(step).filter_map(vector_of).collect()
@@ -240,7 +223,12 @@ mod tests {
         deciding
     }
 
-    fn decide(deciding: &mut Deciding, epoch: Epoch, codebook: &mut Codebook, vectors: &Vectors) -> Vec<Decision> {
+    fn decide(
+        deciding: &mut Deciding,
+        epoch: Epoch,
+        codebook: &mut Codebook,
+        vectors: &Vectors,
+    ) -> Vec<Decision> {
         let decisions = deciding.decide(epoch, codebook, |node| vectors.get(&node).cloned());
         decisions.iter().for_each(|d| codebook.apply(d).unwrap());
         decisions
