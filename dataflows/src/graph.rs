@@ -3,8 +3,10 @@
 //! All collections have `u64` epochs as times and `isize` differences.
 
 pub mod codebook;
+pub mod edges;
 pub mod kmeans;
 pub mod node;
+pub mod pairs;
 pub mod score;
 
 /// The timely timestamp: one committed step of the whole engine.
