@@ -2,6 +2,8 @@
 //!
 //! All collections have `u64` epochs as times and `isize` differences.
 
+mod by_epoch;
+pub mod clusters;
 pub mod codebook;
 pub mod edges;
 pub mod kmeans;

@@ -1,0 +1,145 @@
+//! Child clusters: the maximal sets of nodes, each in every other's neighbours.
+//!
+//! Two nodes are mutual when each is in the other's list; a cluster is a maximal clique of that graph. A list holds
+//! at most k nodes, so the cliques through a node are found among its own mutual neighbours (Bron and Kerbosch 1973),
+//! and a change of lists can only make or break cliques through an end of a changed mutual edge.
+
+mod cliques;
+mod mutual;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use differential_dataflow::{AsCollection, Hashable, VecCollection};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::vec::Broadcast;
+
+use self::mutual::MutualGraph;
+use super::by_epoch::by_epoch;
+use super::node::{Cluster, List};
+use super::{Diff, Epoch};
+use crate::id::NodeId;
+
+/// What makes a set of mutual neighbours a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The fewest nodes of a cluster; below 2 counts as 2. The paper's clusters have more than 4 (section 3.2).
+    pub min_cluster: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { min_cluster: 5 }
+    }
+}
+
+/// The clusters of `neighbours`, which holds one list a node. Only who is in a list matters, not the scores.
+///
+/// Every worker keeps all the lists (ids only: 16 bytes an entry), because a clique's edges are spread over the lists
+/// of all its members; the cliques themselves are searched once, each by the worker of one of its changed members.
+pub fn clusters<'s>(
+    neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
+    settings: &Settings,
+) -> VecCollection<'s, Epoch, Cluster, Diff> {
+    let scope = neighbours.scope();
+    let (index, peers) = (scope.index() as u64, scope.peers() as u64);
+    let mine = move |node: &NodeId| node.hashed() % peers == index;
+    let mut graph = MutualGraph::new(settings.min_cluster);
+    let entries = neighbours
+        .map(|(node, list)| (node, list.iter().map(|n| n.node).collect::<Vec<_>>()))
+        .inner
+        .broadcast()
+        .as_collection()
+        .flat_map(|(node, list)| list.into_iter().map(move |neighbour| (node, neighbour)));
+    by_epoch(entries, Pipeline, "Clusters", move |changes| graph.apply(&changes, mine))
+}
+
+/// The clusters of `lists`, from scratch: Bron and Kerbosch's first algorithm over the whole mutual graph.
+pub fn recompute(lists: &BTreeMap<NodeId, List>, settings: &Settings) -> BTreeSet<Cluster> {
+    let lists_b = |a: &NodeId, b: &NodeId| lists.get(a).is_some_and(|l| l.iter().any(|n| n.node == *b));
+    let mut graph: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+    for (a, list) in lists {
+        let mutual = list.iter().map(|n| n.node).filter(|b| b != a && lists_b(b, a)).collect();
+        graph.insert(*a, mutual);
+    }
+    let mut found = BTreeSet::new();
+    let all = graph.keys().copied().collect();
+    enumerate(&graph, &mut Vec::new(), all, BTreeSet::new(), &mut found);
+    found.retain(|cluster| cluster.len() >= settings.min_cluster.max(2));
+    found
+}
+
+fn enumerate(
+    graph: &BTreeMap<NodeId, BTreeSet<NodeId>>,
+    clique: &mut Vec<NodeId>,
+    mut candidates: BTreeSet<NodeId>,
+    mut excluded: BTreeSet<NodeId>,
+    found: &mut BTreeSet<Cluster>,
+) {
+    if candidates.is_empty() && excluded.is_empty() {
+        let mut cluster = clique.clone();
+        cluster.sort_unstable();
+        found.insert(cluster);
+    }
+    while let Some(node) = candidates.pop_first() {
+        let beside = &graph[&node];
+        clique.push(node);
+        enumerate(graph, clique, &candidates & beside, &excluded & beside, found);
+        clique.pop();
+        excluded.insert(node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+    use crate::graph::node::Neighbour;
+    use crate::graph::score::Score;
+
+    /// Every subset of at most 9 nodes, by the definition.
+    fn by_definition(edges: &BTreeSet<(u64, u64)>, nodes: u64, min: usize) -> BTreeSet<Cluster> {
+        let members = |set: u32| (0..nodes).filter(move |n| set >> n & 1 == 1);
+        let clique = |set: u32| {
+            members(set).all(|a| members(set).all(|b| a == b || edges.contains(&(a.min(b), a.max(b)))))
+        };
+        (1u32..1 << nodes)
+            .filter(|set| set.count_ones() as usize >= min && clique(*set))
+            .filter(|set| (0..nodes).all(|n| set >> n & 1 == 1 || !clique(set | 1 << n)))
+            .map(|set| members(set).map(NodeId).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_recompute_finds_exactly_the_maximal_cliques() {
+        let mut rng = Pcg64::seed_from_u64(7);
+        for round in 0..60 {
+            let nodes = rng.random_range(1..=9u64);
+            let density = f64::from(round % 10) / 10.0 + 0.05;
+            let mut edges = BTreeSet::new();
+            let mut lists: BTreeMap<NodeId, List> = BTreeMap::new();
+            for a in 0..nodes {
+                for b in (0..nodes).filter(|b| *b != a) {
+                    if rng.random_bool(density.sqrt().min(1.0)) {
+                        lists
+                            .entry(NodeId(a))
+                            .or_default()
+                            .push(Neighbour { score: Score(0.0), node: NodeId(b) });
+                        if a > b && lists[&NodeId(b)].iter().any(|n| n.node == NodeId(a)) {
+                            edges.insert((b, a));
+                        }
+                    } else {
+                        lists.entry(NodeId(a)).or_default();
+                    }
+                }
+            }
+            for min in 2..5 {
+                let settings = Settings { min_cluster: min };
+                assert_eq!(recompute(&lists, &settings), by_definition(&edges, nodes, min));
+            }
+        }
+    }
+}
