@@ -3,12 +3,15 @@
 //! All collections have `u64` epochs as times and `isize` differences.
 
 mod by_epoch;
+pub mod classes;
 pub mod clusters;
 pub mod codebook;
 pub mod edges;
 pub mod kmeans;
 pub mod node;
 pub mod pairs;
+#[cfg(test)]
+mod replay;
 pub mod score;
 
 /// The timely timestamp: one committed step of the whole engine.
