@@ -4,6 +4,7 @@
 
 mod by_epoch;
 pub mod classes;
+pub mod closure;
 pub mod clusters;
 pub mod codebook;
 pub mod edges;
