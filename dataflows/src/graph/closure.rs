@@ -18,15 +18,15 @@ mod tests;
 
 /// The transitive consequences of a graph's neighbours.
 pub struct Closure<'s> {
-    /// Child clusters: see [`clusters`](super::clusters::clusters).
+    /// Child clusters: see [`clusters`].
     pub clusters: VecCollection<'s, Epoch, Cluster, Diff>,
-    /// Inter-instance edges: see [`inter`](super::edges::inter).
+    /// Inter-instance edges: see [`inter`].
     pub inter: VecCollection<'s, Epoch, Edge, Diff>,
-    /// Intra-instance edges: see [`intra`](super::edges::intra).
+    /// Intra-instance edges: see [`intra`].
     pub intra: VecCollection<'s, Epoch, Edge, Diff>,
-    /// Transitive pairs: see [`pairs`](super::pairs::pairs).
+    /// Transitive pairs: see [`pairs`].
     pub pairs: VecCollection<'s, Epoch, Pair, Diff>,
-    /// The class of each node: see [`classes`](super::classes::classes).
+    /// The class of each node: see [`classes`].
     pub classes: VecCollection<'s, Epoch, (NodeId, ClassId), Diff>,
 }
 

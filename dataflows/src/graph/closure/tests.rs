@@ -160,6 +160,12 @@ fn random_worlds(seed: u64, rounds: usize) -> Vec<World> {
                 0 => world.retire(|n| n == node),
                 1 => world.retire(|n| n.track() == node.track()),
                 2 => {
+                    // A whole group comes at once: both entries of its mutual edges in one epoch.
+                    let group: Vec<NodeId> = groups.choose(&mut rng).cloned().unwrap_or_default();
+                    world.nodes.extend(&group);
+                    group.iter().for_each(|node| world.put(*node, group.clone(), 0.5));
+                }
+                3 => {
                     if let Some(list) = world.lists.get_mut(&node).filter(|list| !list.is_empty()) {
                         list.remove(rng.random_range(0..list.len()));
                     }
