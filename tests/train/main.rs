@@ -61,7 +61,8 @@ fn crop(node: NodeId) -> Vec<u8> {
     let mut rng = Pcg32::seed_from_u64(node.0);
     let shift: u32 = rng.random_range(0..12);
     let picture = image::RgbImage::from_fn(96, 96, |x, y| {
-        let stripe = if class % 2 == 0 { x + shift } else { y + shift } / 6 % 2 * 120;
+        let along = if class.is_multiple_of(2) { x } else { y };
+        let stripe = (along + shift) / 6 % 2 * 120;
         let colour = if class < 2 { [stripe, 60, 100] } else { [60, stripe, 20] };
         image::Rgb(colour.map(|c| (c + rng.random_range(0..60u32)) as u8))
     });
