@@ -11,7 +11,7 @@ use super::replay::Policy;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Net {
-    /// A residual network of 0.6 million weights, made for training beside the engine on a few CPU cores.
+    /// A residual network of 0.3 million weights, made for training beside the engine on a few CPU cores.
     #[default]
     Small,
     /// ResNet-18 with an FC of 1024 in place of its classifier.

@@ -1,5 +1,5 @@
-//! The network for a few CPU cores: a 5 x 5 stem, three residual blocks, FC 256. About 0.5 million weights and 27
-//! million multiplications a view, so that a step of 64 views with its backward pass is some 5 G of them.
+//! The network for a few CPU cores: a 5 x 5 stem, three residual blocks, FC 256. About 0.3 million weights and 27
+//! million multiplications a view: a step of 32 pairs with its backward pass takes 0.16 to 0.19 seconds of one core.
 
 use tch::TchError;
 
