@@ -36,11 +36,12 @@ pub fn verify(
     let view = state.view()?;
     let mut report = Report { epoch: view.epoch()?, ..Report::default() };
 
-    let (nodes, sources, mut check) = inputs::nodes(&view, report.epoch)?;
+    let (sources, sources_check) = inputs::sources(&view)?;
+    let (nodes, mut check) = inputs::nodes(&view, &sources, report.epoch)?;
     let (vectors, vectors_check) = inputs::vectors(&view, &nodes)?;
     let (crops, crops_check) = inputs::crops(&view, &nodes, progress)?;
     inputs::complete(&mut check, &nodes, &crops, &vectors);
-    report.push(inputs::counted("sources", sources));
+    report.push(sources_check);
     report.push(check);
     report.push(crops_check);
     let mut check = vectors_check;

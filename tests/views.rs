@@ -1,4 +1,5 @@
 //! What people get to see of a state: export, check, numbers, verification, gallery.
+#![allow(clippy::unwrap_used)] // The lint lets tests unwrap, but not the functions they share.
 
 #[path = "views/synthetic.rs"]
 mod synthetic;

@@ -13,11 +13,14 @@ const HEIGHT: f64 = 280.0;
 /// Room for the labels: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (52.0, 64.0, 14.0, 34.0);
 
+/// A step and its loss.
+pub type Point = (f64, f64);
+
 /// A loss curve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// Step and loss, in the order of the file; finite.
-    pub points: Vec<(f64, f64)>,
+    pub points: Vec<Point>,
     /// The engine's epoch of the last step, when the file says.
     pub epoch: Option<f64>,
 }
@@ -57,8 +60,8 @@ impl Curve {
     }
 
     /// At most [`POINTS`] points, each the mean of its run of steps, and a steadier curve: the mean of those around.
-    fn thinned(&self) -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
-        let mean = |run: &[(f64, f64)]| {
+    fn thinned(&self) -> (Vec<Point>, Vec<Point>) {
+        let mean = |run: &[Point]| {
             let n = run.len() as f64;
             (run.iter().map(|p| p.0).sum::<f64>() / n, run.iter().map(|p| p.1).sum::<f64>() / n)
         };
@@ -76,14 +79,15 @@ impl Curve {
         }
         let (thin, steady) = self.thinned();
         let (left, right, top, bottom) = MARGIN;
-        let (x0, x1) = (thin[0].0, thin[thin.len() - 1].0.max(thin[0].0 + 1.0));
+        let (first, last) = (self.points[0].0, self.points[self.points.len() - 1].0);
+        let (x0, x1) = (first, last.max(first + 1.0));
         let high = thin.iter().map(|p| p.1).fold(0.0, f64::max);
         let low = thin.iter().map(|p| p.1).fold(0.0, f64::min);
         let ticks = ticks(low, if high > low { high } else { low + 1.0 });
         let (y0, y1) = (ticks[0], ticks[ticks.len() - 1]);
         let x = |step: f64| left + (step - x0) / (x1 - x0) * (WIDTH - left - right);
         let y = |loss: f64| HEIGHT - bottom - (loss - y0) / (y1 - y0) * (HEIGHT - top - bottom);
-        let line = |points: &[(f64, f64)]| {
+        let line = |points: &[Point]| {
             points.iter().map(|p| format!("{:.1},{:.1}", x(p.0), y(p.1))).collect::<Vec<_>>().join(" ")
         };
         let mut svg = format!(

@@ -44,10 +44,14 @@ fn header(totals: &Totals) -> String {
         .iter()
         .map(|(name, n)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", grouped(*n)))
         .collect();
+    let what = if totals.nodes == 0 {
+        "Nothing was mined yet: this page fills as video is read."
+    } else {
+        "Moving objects were found and followed in video, without labels. Views that look alike were linked, and \
+         each link says something new about views that do not look alike."
+    };
     format!(
-        "<header>\n<h1>What moved, and what belongs together</h1>\n\
-         <p>Moving objects were found and followed in video, without labels. Views that look alike were linked, and \
-         each link says something new about views that do not look alike.</p>\n\
+        "<header>\n<h1>What moved, and what belongs together</h1>\n<p>{what}</p>\n\
          <dl class=\"numbers\">{numbers}</dl>\n<nav>{}</nav>\n</header>",
         ["objects", "tracks", "clusters", "pairs", "classes", "training"]
             .map(|id| format!("<a href=\"#{id}\">{}{}</a>", id[..1].to_uppercase(), &id[1..]))
@@ -77,7 +81,11 @@ fn crop(album: &Album, node: NodeId) -> String {
 
 fn row(album: &Album, label: &str, nodes: &[NodeId]) -> String {
     let crops: String = nodes.iter().map(|n| crop(album, *n)).collect();
-    format!("<div class=\"row\"><div class=\"of\">{label}</div><div>{crops}</div></div>\n")
+    // As wide as its crops, so that short rows can stand side by side.
+    let width = nodes.len().max(1) * 96 - 8;
+    format!(
+        "<div class=\"row\" style=\"max-width: max({width}px, 280px)\"><div class=\"of\">{label}</div><div>{crops}</div></div>\n"
+    )
 }
 
 fn sample(album: &Album, sample: &Sample) -> String {
@@ -134,13 +142,15 @@ fn clusters(album: &Album) -> String {
         let names: Vec<String> = sources.iter().map(|s| escaped(s)).collect();
         row(album, &format!("<b>{} views</b> {}", nodes.len(), names.join(", ")), nodes)
     };
+    let rows: String = album.clusters.iter().map(cluster).collect();
+    let rows = if rows.is_empty() { rows } else { format!("<div class=\"clusters\">{rows}</div>") };
     section(
         "clusters",
         "Child clusters",
         &shown(album.clusters.len(), album.totals.clusters),
         "In each row every view is among the nearest of every other one, across different tracks: agreement that \
          is seldom an accident.",
-        &album.clusters.iter().map(cluster).collect::<String>(),
+        &rows,
         "No views agree that much yet.",
     )
 }
@@ -185,8 +195,8 @@ fn pairs(album: &Album) -> String {
         "Transitive pairs",
         &shown(album.pairs.len(), album.totals.pairs),
         "A and B look alike, A&prime; is A a moment earlier or later, and B&prime; is B; so <b>A&prime; and \
-         B&prime;</b> show one kind of thing, though nothing compared them. Such pairs are what the network \
-         learns from.",
+         B&prime;</b> show one kind of thing, whether or not they look alike. Such pairs are what the \
+         network learns from.",
         &figures,
         "No such pair follows from the graph yet.",
     )

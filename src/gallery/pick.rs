@@ -15,7 +15,7 @@ use crate::verify::recompute::tracks;
 const SOURCES: usize = 12;
 const TRACKS: usize = 24;
 const CLUSTERS: usize = 12;
-const PAIRS: usize = 20;
+const PAIRS: usize = 16;
 const CLASSES: usize = 10;
 /// Crops in a row of any kind.
 const IN_A_ROW: usize = 11;

@@ -129,11 +129,24 @@ impl Sheet<'_> {
         }
     }
 
-    /// A row of crops over the whole width.
-    fn row(&mut self, nodes: &[NodeId]) -> Result<(), StateError> {
-        const STEP: u32 = INNER / 11;
-        for (x, node) in (EDGE..).step_by(STEP as usize).zip(nodes.iter().take(11)) {
-            self.place(*node, x, self.y, STEP - 10)?;
+    /// Sets of crops one after the other, in at most three rows; a set is never broken.
+    fn sets<'s>(&mut self, sets: impl Iterator<Item = &'s [NodeId]>) -> Result<(), StateError> {
+        const COLUMNS: usize = 11;
+        const STEP: u32 = INNER / COLUMNS as u32;
+        let (mut column, mut rows) = (0, 1);
+        for set in sets {
+            if column > 0 && column + set.len() > COLUMNS {
+                (column, rows) = (0, rows + 1);
+                if rows > 3 {
+                    break;
+                }
+                self.y += STEP;
+            }
+            for node in set.iter().take(COLUMNS) {
+                self.place(*node, EDGE + column as u32 * STEP, self.y, STEP - 10)?;
+                column += 1;
+            }
+            column += 1;
         }
         self.y += STEP;
         Ok(())
@@ -145,9 +158,9 @@ impl Sheet<'_> {
         }
         self.heading(
             "Cluster",
-            "In each row every view is among the nearest of every other one; no two are of one track.",
+            "In each set every view is among the nearest of every other one; no two are of one track.",
         );
-        album.clusters.iter().take(3).try_for_each(|cluster| self.row(cluster))
+        self.sets(album.clusters.iter().map(Vec::as_slice))
     }
 
     fn pairs(&mut self, album: &Album) -> Result<(), StateError> {
@@ -226,6 +239,6 @@ impl Sheet<'_> {
             "Class",
             "Everything that tracks and clusters join, directly or through others; one view a track.",
         );
-        album.classes.iter().take(3).try_for_each(|class| self.row(&class.shown))
+        self.sets(album.classes.iter().map(|class| class.shown.as_slice()))
     }
 }

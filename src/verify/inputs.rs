@@ -23,23 +23,20 @@ pub type Nodes = BTreeMap<NodeId, NodeRecord>;
 /// Vectors by node, all of one length.
 pub type Vectors = BTreeMap<NodeId, Arc<[f32]>>;
 
-/// A check of `collection` that only counts what was read.
-pub(crate) fn counted(collection: &'static str, read: Option<usize>) -> Check {
-    let mut check = Check::new(collection);
-    check.checked = read.unwrap_or(0);
-    if read.is_none() {
-        check.differs(|| "a record is damaged".to_string());
-    }
-    check
+/// Sources by id; `None` when a record of one is damaged.
+pub type Sources = Option<BTreeMap<SourceId, SourceRecord>>;
+
+/// The sources, and whether they can be read.
+pub(crate) fn sources(view: &View<'_>) -> Result<(Sources, Check), StateError> {
+    let mut check = Check::new("sources");
+    let sources: Sources = read(&mut check, view.sources())?;
+    check.checked = sources.as_ref().map_or(0, BTreeMap::len);
+    Ok((sources, check))
 }
 
-/// The nodes, how many sources there are (`None` when damaged), and whether nodes and sources fit each other.
-pub(crate) fn nodes(view: &View<'_>, epoch: u64) -> Result<(Nodes, Option<usize>, Check), StateError> {
+/// The nodes, and whether they fit their sources and the last epoch.
+pub(crate) fn nodes(view: &View<'_>, sources: &Sources, epoch: u64) -> Result<(Nodes, Check), StateError> {
     let mut check = Check::new("nodes");
-    let sources: Option<BTreeMap<SourceId, SourceRecord>> = match view.sources() {
-        Err(StateError::Damaged { .. }) => None,
-        other => Some(other?),
-    };
     let nodes = read(&mut check, view.nodes())?.unwrap_or_default();
     for (node, record) in &nodes {
         check.checked += 1;
@@ -55,7 +52,7 @@ pub(crate) fn nodes(view: &View<'_>, epoch: u64) -> Result<(Nodes, Option<usize>
             check.differs(|| format!("node {node}: came in epoch {}, after the last", record.epoch));
         }
     }
-    Ok((nodes, sources.map(|s| s.len()), check))
+    Ok((nodes, check))
 }
 
 /// Counts nodes without crop or vector as differences of `check`.

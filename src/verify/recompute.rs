@@ -24,6 +24,9 @@ pub struct Member {
     pub cell: CellId,
 }
 
+/// Members whose lists are made together.
+const TOGETHER: usize = 16;
+
 /// Lists by node and cell.
 pub type Lists = BTreeMap<(NodeId, CellId), List>;
 
@@ -33,26 +36,23 @@ pub fn on_all_cores<T: Sync, R: Send>(
     f: impl Fn(&T) -> R + Sync,
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<R> {
-    const BLOCK: usize = 32;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let blocks: Mutex<BTreeMap<usize, Vec<R>>> = Mutex::default();
+    let results: Mutex<BTreeMap<usize, R>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len().div_ceil(BLOCK)) {
+        for _ in 0..threads.min(items.len()) {
             scope.spawn(|| {
                 loop {
-                    let from = next.fetch_add(BLOCK, Ordering::Relaxed);
-                    let Some(rest) = items.get(from..).filter(|rest| !rest.is_empty()) else { break };
-                    let results: Vec<R> = rest.iter().take(BLOCK).map(&f).collect();
-                    let count = results.len();
-                    blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(from, results);
-                    done(finished.fetch_add(count, Ordering::Relaxed) + count);
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { break };
+                    let result = f(item);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(at, result);
+                    done(finished.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             });
         }
     });
-    let blocks = blocks.into_inner().unwrap_or_else(PoisonError::into_inner);
-    blocks.into_values().flatten().collect()
+    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 /// Whether `a` and `b` may be neighbours.
@@ -67,22 +67,35 @@ pub fn lists(members: &[Member], codebook: &Codebook, rules: &Rules, done: &(dyn
     for member in members {
         stored.entry(member.cell).or_default().push(member);
     }
-    let of_one = |member: &Member| -> Vec<((NodeId, CellId), List)> {
-        let cells = codebook.looks_into(&member.vector, rules.look_into);
-        let in_cell = |cell: CellId| {
-            let rows = stored.get(&cell).map(Vec::as_slice).unwrap_or_default();
-            let mut list: List = rows
-                .iter()
-                .filter(|row| eligible(member, row, rules.separation_ns))
-                .map(|row| Neighbour { score: score(&member.vector, &row.vector), node: row.id })
-                .collect();
-            list.sort_unstable();
-            list.truncate(rules.k);
-            ((member.id, cell), list)
-        };
-        cells.into_iter().map(in_cell).collect()
+    // A row is met with some members at a time: it is then read from memory once for all of them.
+    let of_some = |some: &&[Member]| -> Lists {
+        let looks: Vec<_> = some.iter().map(|m| codebook.looks_into(&m.vector, rules.look_into)).collect();
+        let mut lists = Lists::new();
+        for cell in looks.iter().flatten() {
+            let lookers: Vec<&Member> =
+                some.iter().zip(&looks).filter(|(_, looks)| looks.contains(cell)).map(|(m, _)| m).collect();
+            if lists.contains_key(&(lookers[0].id, *cell)) {
+                continue;
+            }
+            let mut found = vec![List::new(); lookers.len()];
+            for row in stored.get(cell).map(Vec::as_slice).unwrap_or_default() {
+                for (member, list) in lookers.iter().zip(&mut found) {
+                    if eligible(member, row, rules.separation_ns) {
+                        list.push(Neighbour { score: score(&member.vector, &row.vector), node: row.id });
+                    }
+                }
+            }
+            for (member, mut list) in lookers.into_iter().zip(found) {
+                list.sort_unstable();
+                list.truncate(rules.k);
+                lists.insert((member.id, *cell), list);
+            }
+        }
+        lists
     };
-    on_all_cores(members, of_one, done).into_iter().flatten().collect()
+    let some: Vec<&[Member]> = members.chunks(TOGETHER).collect();
+    let done = |chunks: usize| done((chunks * TOGETHER).min(members.len()));
+    on_all_cores(&some, of_some, &done).into_iter().flatten().collect()
 }
 
 /// Who is in whose neighbours both ways, the neighbours of a node being its lists merged to `k`.
