@@ -1,7 +1,7 @@
 //! A disk that fills up. Needs a small file system of its own, so it runs where one may be mounted.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kinetograph::store::lmdb::LmdbStore;
@@ -33,6 +33,12 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0.path()).status();
     }
+}
+
+/// Takes the file away and its space at once, even while a child that is just being forked still has it open.
+fn vacate(path: &Path) {
+    fs::File::create(path).unwrap();
+    fs::remove_file(path).unwrap();
 }
 
 const CHUNK_BYTES: usize = 100_000;
@@ -88,7 +94,7 @@ fn a_full_disk_is_said_so_and_the_store_goes_on_when_there_is_room() {
     assert!(chunks(&store).into_iter().eq(0..full_at), "what was committed is readable");
     assert!(matches!(store.commit(&chunk(full_at)), Err(StoreError::Full { .. })), "still full");
 
-    fs::remove_file(&other).unwrap();
+    vacate(&other);
     let full_again_at = fill(&store, full_at);
     assert!(full_again_at >= full_at + 20, "3 MB more make room for more than {full_at} to {full_again_at}");
     assert!(chunks(&store).into_iter().eq(0..full_again_at));
@@ -130,7 +136,7 @@ fn a_state_cannot_be_created_on_a_full_disk_but_later() {
             Err(other) => panic!("{left} bytes left: {other}"),
             Ok(store) => assert!(left > 0 && chunks(&store).is_empty()),
         }
-        fs::remove_file(&other).unwrap();
+        vacate(&other);
         let store = LmdbStore::open(&dir).unwrap();
         store.commit(&chunk(1)).unwrap();
         assert_eq!(chunks(&store), [1]);

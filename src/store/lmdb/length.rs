@@ -33,16 +33,28 @@ pub(super) fn anything_past(
     txn: &RoTxn<'_, WithoutTls>,
     tables: &Tables,
 ) -> heed::Result<Option<u64>> {
-    let map = env.info().map_addr.addr();
-    let place = |bytes: &[u8]| (bytes.as_ptr().addr() + bytes.len()).saturating_sub(map) as u64;
+    let page_bytes = env.unnamed_database_stat().page_size as usize;
+    let mut map = None;
     for table in tables {
         for entry in table.iter(txn)? {
             let (key, value) = entry?;
-            let last = place(key).max(place(value));
+            let map = *map.get_or_insert_with(|| map_start(key, page_bytes));
+            let end_of = |bytes: &[u8]| (bytes.as_ptr().addr() + bytes.len()).wrapping_sub(map) as u64;
+            let last = end_of(key).max(end_of(value));
             if last > end {
                 return Ok(Some(last));
             }
         }
     }
     Ok(None)
+}
+
+/// The address of the file's first byte, from a key in one of its pages (keys never lie outside their page).
+fn map_start(key: &[u8], page_bytes: usize) -> usize {
+    let page = key.as_ptr().addr() & !(page_bytes - 1);
+    let number: *const usize = std::ptr::with_exposed_provenance(page);
+    // SAFETY: `key` points into a page that LMDB maps readable and aligned to the page size, a power of two. Each
+    // page begins with its own number as a `pgno_t`, which is a `size_t`.
+    let number = unsafe { number.read() };
+    page.wrapping_sub(number.wrapping_mul(page_bytes))
 }

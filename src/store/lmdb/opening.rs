@@ -135,8 +135,10 @@ fn lock_for_writing(place: &Place) -> Result<File, StoreError> {
 /// Gives a new state's reader table its disk space. LMDB would leave a hole there and write to it through a map,
 /// which on a full disk kills the process.
 fn prepare_reader_table(place: &Place) -> Result<(), StoreError> {
-    let (data, readers) = (place.dir().join("data.mdb"), place.dir().join("lock.mdb"));
-    if data.exists() || readers.exists() {
+    let readers = place.dir().join("lock.mdb");
+    let begun = fs::metadata(&readers).map_or(0, |found| found.len());
+    // Once there is data, others may have the table open: then it is theirs too and stays.
+    if place.dir().join("data.mdb").exists() || begun >= LOCK_BYTES as u64 {
         return Ok(());
     }
     fs::write(readers, vec![0; LOCK_BYTES]).map_err(|error| place.io(&error))
