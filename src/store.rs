@@ -118,10 +118,13 @@ pub enum StoreError {
     },
 }
 
+/// Where, which key, and its new value; `None` removes the key.
+pub type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+
 /// Changes that become visible and durable together, or not at all. Later changes of one key win.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    changes: Vec<(Table, Vec<u8>, Option<Vec<u8>>)>,
+    changes: Vec<Change>,
 }
 
 impl Batch {
@@ -136,7 +139,7 @@ impl Batch {
     }
 
     /// The changes in order: `None` removes.
-    pub fn changes(&self) -> &[(Table, Vec<u8>, Option<Vec<u8>>)] {
+    pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
