@@ -128,6 +128,7 @@ fn measure(candidate: &str, dir: &Path) -> anyhow::Result<()> {
     say("commit of 20 nodes, p50 (ms)", quantile(&alone, 0.5));
     say("commit of 20 nodes, p99 (ms)", quantile(&alone, 0.99));
 
+    say("disk so far (MB)", disk_mb(dir)?);
     // An old snapshot stays open, and somebody scans all the time.
     let old = store.snapshot()?;
     let done = AtomicBool::new(false);
@@ -143,8 +144,8 @@ fn measure(candidate: &str, dir: &Path) -> anyhow::Result<()> {
         scans.join().map_err(|_| anyhow::anyhow!("the scanning thread panicked"))??;
         watched
     })?;
-    say("the same while another thread scans, p50 (ms)", quantile(&watched, 0.5));
-    say("the same while another thread scans, p99 (ms)", quantile(&watched, 0.99));
+    say("the same, an old snapshot open and a thread scanning, p50 (ms)", quantile(&watched, 0.5));
+    say("the same, an old snapshot open and a thread scanning, p99 (ms)", quantile(&watched, 0.99));
     drop(old);
 
     let start = Instant::now();
@@ -168,7 +169,7 @@ fn measure(candidate: &str, dir: &Path) -> anyhow::Result<()> {
 
     say("peak memory over the start, mapped file included (MB)", memory_mb("VmHWM")? - before);
     say("own memory at the end, without mapped files (MB)", memory_mb("RssAnon")?);
-    say("disk, still open (MB)", disk_mb(dir)?);
+    say("disk after the commits under the old snapshot (MB)", disk_mb(dir)?);
     drop(store);
     say("disk, closed (MB)", disk_mb(dir)?);
     let start = Instant::now();

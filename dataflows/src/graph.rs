@@ -3,19 +3,19 @@
 //! All collections have `u64` epochs as times and `isize` differences.
 
 mod by_epoch;
+pub mod cells;
 pub mod classes;
 pub mod closure;
 pub mod clusters;
-pub mod cells;
 pub mod codebook;
 pub mod edges;
 pub mod kmeans;
 pub mod neighbours;
 pub mod node;
 pub mod pairs;
+pub mod policy;
 #[cfg(test)]
 mod replay;
-pub mod policy;
 pub mod score;
 
 use serde::{Deserialize, Serialize};

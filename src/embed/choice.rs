@@ -13,7 +13,7 @@ use crate::config::Embed;
 /// When its module cannot be loaded, or this program was built without libtorch.
 pub fn embedder(settings: &Embed) -> anyhow::Result<Arc<dyn Embedder>> {
     match settings.torchscript.as_str() {
-        "" => Ok(Arc::new(Descriptor::default())),
+        "" => Ok(Arc::new(Descriptor)),
         module => torchscript(module, settings),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kinetograph_dataflows::embed::{EmbedError, Embedder};
-use kinetograph_dataflows::image::crop::decode;
+use kinetograph_dataflows::image::crop::Crop;
 use serde::{Deserialize, Serialize};
 use tch::{CModule, TchError, Tensor};
 use xxhash_rust::xxh3::Xxh3;
@@ -220,7 +220,10 @@ impl Embedder for TorchScript {
     }
 
     fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError> {
-        let pixels = crops.iter().map(|jpeg| decode(jpeg)).collect::<Result<Vec<_>, _>>()?;
+        let pixels = crops
+            .iter()
+            .map(|jpeg| Crop::decode(jpeg).map(|crop| crop.rgb().to_vec()))
+            .collect::<Result<Vec<_>, _>>()?;
         let pixels: Vec<&[u8]> = pixels.iter().map(Vec::as_slice).collect();
         self.embed_crops(&pixels).map_err(|e| EmbedError::Module(e.to_string()))
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use kinetograph::store::lmdb::LmdbStore;
 use kinetograph::store::{Batch, Store, StoreError, Table};
 
-/// A tmpfs of 8 MB, unmounted when dropped.
+/// A tmpfs of 8 MB, unmounted when dropped (lazily: a child being forked may still have it open).
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -31,7 +31,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What every store promises, and what the one on disk promises on top: whole commits whatever happens to the process,
 //! the disk or the file.
 
+#![allow(clippy::unwrap_used)]
+
 mod batches;
 mod conformance;
 mod damage;

@@ -93,7 +93,7 @@ fn tally<T>(regions: &Result<T, Rejection>, before: &Counts, after: &Counts) -> 
     for (reason, count) in &after.lost {
         let new = count - before.lost.get(reason).copied().unwrap_or(0);
         if new > 0 {
-            tally.tracks_lost.insert(reason, new);
+            tally.tracks_lost.insert(reason.name(), new);
         }
     }
     tally
