@@ -14,15 +14,17 @@ use serde_json::Value;
 use video::Videos;
 
 /// Small slices, so that short videos have many epochs, and small cells, so that the codebook grows on the way.
-const QUICK: [&str; 8] = [
+const QUICK: [&str; 10] = [
     "--set",
     "engine.slice_frames=8",
     "--set",
     "graph.closure.min_cluster=3",
     "--set",
-    "graph.neighbours.codebook.growing.cap=48",
+    "graph.neighbours.codebook.growing.cap=12",
     "--set",
-    "observe.segment_frames=64",
+    "observe.segment_frames=32",
+    "--set",
+    "track.frames=10",
 ];
 
 fn kinetograph(arguments: &[&str]) -> Command {
@@ -117,7 +119,7 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-        std::thread::sleep(Duration::from_millis(rng.random_range(20..500)));
+        std::thread::sleep(Duration::from_millis(rng.random_range(50..1500)));
         if child.try_wait().unwrap().is_some() {
             // It got to the end: what is left of the 25 would kill nothing.
             break;

@@ -2,30 +2,48 @@
 
 pub mod descriptor;
 
+use thiserror::Error;
+
 use crate::image::crop::CropError;
 
-/// Makes vectors of crops. A vector depends on its crop alone, whatever else is in the batch.
-pub trait Embedder: Send + Sync {
-    /// The id of the embedding space: vectors of different ids are never compared.
-    fn space(&self) -> String;
-
-    /// Values of a vector, d.
-    fn dim(&self) -> usize;
-
-    /// Vectors of stored crops (96 x 96, JPEG): n x d, row after row, each of unit length or all zero.
-    ///
-    /// # Errors
-    /// When a crop cannot be read or the model fails.
-    fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError>;
-}
+pub use descriptor::Descriptor;
 
 /// Why crops could not be embedded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Error)]
 pub enum EmbedError {
-    /// A stored crop is no crop.
-    #[error(transparent)]
-    Crop(#[from] CropError),
-    /// The model's own words.
-    #[error("{0}")]
-    Module(String),
+    /// A crop's stored bytes cannot be read.
+    #[error("crop {index} of the batch: {source}")]
+    Crop {
+        /// Its place in the batch, 0-based.
+        index: usize,
+        /// What is wrong with it.
+        source: CropError,
+    },
+    /// The embedder itself failed (a network, a device).
+    #[error("embedder {space}: {reason}")]
+    Embedder {
+        /// The embedder's space.
+        space: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Turns crops into vectors of one embedding space.
+///
+/// The same crop must give the same vector whatever batch it is in.
+pub trait Embedder: Send + Sync {
+    /// Stable name of the embedding space, such as `hog-colour-1`. Vectors of different spaces are never compared, so it
+    /// changes with anything that changes the vectors.
+    fn space(&self) -> String;
+
+    /// Values a vector (d).
+    fn dim(&self) -> usize;
+
+    /// Embeds stored crops (JPEG, 96 x 96). Returns n x d values, row-major, each row of unit length (or all zero, for a
+    /// crop that shows nothing).
+    ///
+    /// # Errors
+    /// When a crop cannot be read, or the embedder fails. Then nothing is embedded.
+    fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError>;
 }

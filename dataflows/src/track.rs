@@ -1,7 +1,11 @@
 //! Following a mined region over the next frames.
+//!
+//! [`Tracker`] follows one region with a correlation filter on HOG features; [`Tracks`] runs the trackers of one source:
+//! which candidates start a track, which tracks end, and the views they leave.
 
 pub mod fhog;
 
+mod counts;
 mod features;
 mod filter;
 mod fourier;
@@ -12,41 +16,46 @@ mod tracks;
 
 use serde::{Deserialize, Serialize};
 
+pub use counts::{Counts, Lost, Refused};
 pub use filter::Kernel;
 pub use tracker::{Step, Tracker};
-pub use tracks::{Counts, Finished, Lost, Tracks, View};
+pub use tracks::{Finished, Tracks, View};
 
 /// How objects are followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Length of a track, its first frame included (the paper's N).
+    /// Frames a track covers, its first one counted (N, the paper's 30). At least 2.
     pub frames: u32,
-    /// Tracks of one source at the same time.
+    /// Views kept between the first and the last one, evenly spread in time.
+    pub views: u8,
+    /// Tracks followed at once in each source; further candidates are refused.
     pub max_tracks: usize,
-    /// A mined region whose intersection over union with a followed one is above this begins no track.
+    /// A candidate is refused when the part of the smaller box that it shares with an active track is over this (0 to 1).
+    /// Of two tracks that come to share so much, the younger is dropped.
     pub overlap: f32,
-    /// Of two tracks whose intersection over union is above this, the younger is dropped.
-    pub merge: f32,
-    /// A finished track must have gone this share of its size, or changed size by it; else it was noise.
-    pub min_travel: f32,
-    /// Views between the first and the last that become nodes too.
-    pub views_between: u32,
-    /// The filter.
+    /// A region with a shorter side than this is neither started nor followed further, pixels of the frame.
+    pub min_side_px: f32,
+    /// The share of its region a track must have inside the frame (0 to 1).
+    pub min_inside: f32,
+    /// Side of the crop's square over the region's longer side.
+    pub crop_margin: f32,
+    /// What patches are compared with.
     pub kernel: Kernel,
-    /// Peak-to-sidelobe ratio below which the object is lost.
+    /// A track is lost when the peak-to-sidelobe ratio of its response falls under this.
     pub min_psr: f32,
-    /// The search window is the region and this much of its mean side more, each way together.
+    /// The search window reaches over the region by this times the region's mean side (the window is then about
+    /// 2.5 times a square region's side, as in the KCF paper).
     pub padding: f32,
-    /// Mean side to which the search window is scaled, pixels.
+    /// The search window is scaled to about this side before features are taken, pixels (32 to 256).
     pub template_px: f32,
-    /// Share of the new frame in the filter, each frame.
+    /// How fast the filter forgets, a frame (0 to 1).
     pub learning_rate: f32,
-    /// Weight that keeps the filter small.
+    /// Keeps the filter from trusting frequencies in which the object shows nothing.
     pub regularisation: f32,
-    /// Sizes tried: this factor up and down.
+    /// The object may grow or shrink by this factor from one frame to the next; 1 keeps its size.
     pub scale_step: f32,
-    /// A changed size must do better by this factor.
+    /// A change of size must fit better than none by 1 over this.
     pub scale_damping: f32,
 }
 
@@ -54,11 +63,12 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             frames: 30,
+            views: 0,
             max_tracks: 8,
-            overlap: 0.2,
-            merge: 0.6,
-            min_travel: 0.15,
-            views_between: 0,
+            overlap: 0.5,
+            min_side_px: 8.0,
+            min_inside: 0.6,
+            crop_margin: 1.2,
             kernel: Kernel::Linear,
             min_psr: 6.0,
             padding: 1.5,

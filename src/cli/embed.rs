@@ -37,9 +37,9 @@ pub(super) fn embed(arguments: &Arguments) -> anyhow::Result<u8> {
         if name != "hog" {
             bail!("--descriptor {name}: there is only hog");
         }
-        let hog = Descriptor;
-        let mut describe =
-            |crops: &[&[u8]]| Ok(crops.iter().flat_map(|crop| hog.describe(crop)).collect::<Vec<f32>>());
+        let mut describe = |crops: &[&[u8]]| {
+            Ok(crops.iter().flat_map(|crop| Descriptor::describe(crop)).collect::<Vec<f32>>())
+        };
         folder(&arguments.images, &arguments.out, &mut describe)?
     } else {
         by_network(arguments)?

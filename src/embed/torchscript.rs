@@ -220,11 +220,13 @@ impl Embedder for TorchScript {
     }
 
     fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError> {
-        let pixels = crops
-            .iter()
-            .map(|jpeg| Crop::decode(jpeg).map(|crop| crop.rgb().to_vec()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let pixels: Vec<&[u8]> = pixels.iter().map(Vec::as_slice).collect();
-        self.embed_crops(&pixels).map_err(|e| EmbedError::Module(e.to_string()))
+        let mut rows = Vec::with_capacity(crops.len() * self.dim);
+        for (index, jpeg) in crops.iter().enumerate() {
+            let crop = Crop::decode(jpeg).map_err(|source| EmbedError::Crop { index, source })?;
+            let failed =
+                |e: TorchError| EmbedError::Embedder { space: self.space.clone(), reason: e.to_string() };
+            rows.extend(self.embed_crops(&[crop.rgb()]).map_err(failed)?);
+        }
+        Ok(rows)
     }
 }

@@ -6,8 +6,9 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat, ImageReader, Limits};
 use thiserror::Error;
@@ -158,12 +159,17 @@ fn scale(cut: &[u8], side: usize) -> Result<Crop, CropError> {
     if side == SIDE {
         return Ok(Crop { rgb: cut.to_vec() });
     }
-    let from = ImageRef::new(side as u32, side as u32, cut, PixelType::U8x3)
+    let mut rgb = vec![0; SIDE * SIDE * 3];
+    // The typed calls: the others compile every pixel type there is into this crate.
+    let from = TypedImageRef::<U8x3>::from_buffer(side as u32, side as u32, cut)
         .map_err(|error| CropError::Scale(Box::new(error)))?;
-    let mut to = Image::new(SIDE as u32, SIDE as u32, PixelType::U8x3);
+    let mut to = TypedImage::<U8x3>::from_buffer(SIDE as u32, SIDE as u32, &mut rgb)
+        .map_err(|error| CropError::Scale(Box::new(error)))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-    Resizer::new().resize(&from, &mut to, &options).map_err(|error| CropError::Scale(Box::new(error)))?;
-    Ok(Crop { rgb: to.into_vec() })
+    Resizer::new()
+        .resize_typed(&from, &mut to, &options)
+        .map_err(|error| CropError::Scale(Box::new(error)))?;
+    Ok(Crop { rgb })
 }
 
 fn encode_rgb(rgb: &[u8], width: usize, height: usize, quality: u8) -> Result<Vec<u8>, CropError> {

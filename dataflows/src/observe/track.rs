@@ -15,7 +15,7 @@ use crate::graph::{Diff, Epoch};
 use crate::id::SourceId;
 use crate::image::crop::encode_still;
 use crate::mine::Rejection;
-use crate::track::{Counts, Tracks};
+use crate::track::{Counts, Lost, Tracks};
 
 /// Quality of the JPEG stills.
 const STILL_QUALITY: u8 = 85;
@@ -46,7 +46,7 @@ pub fn track<'s>(
                 let tracks = sources
                     .entry(source)
                     .or_insert_with(|| Tracks::new(source, settings.clone(), observe.segment_frames));
-                let before = tracks.counts().clone();
+                let before = tracks.counts();
                 let candidates = regions.as_deref().unwrap_or(&[]);
                 let seen = catch_unwind(AssertUnwindSafe(|| {
                     let finished = tracks.step(&frame, candidates);
@@ -54,7 +54,7 @@ pub fn track<'s>(
                         return Vec::new();
                     }
                     let views = finished.into_iter().flat_map(|f| f.views).map(Observed::View);
-                    let tally = tally(&regions, &before, tracks.counts());
+                    let tally = tally(&regions, &before, &tracks.counts());
                     views.chain([Observed::Tally(source, tally)]).chain(still(&frame, observe)).collect()
                 }));
                 seen.unwrap_or_else(|panic| {
@@ -90,8 +90,8 @@ fn tally<T>(regions: &Result<T, Rejection>, before: &Counts, after: &Counts) -> 
         Ok(_) => tally.mined = 1,
         Err(rejection) => drop(tally.rejected.insert(rejection.name(), 1)),
     }
-    for (reason, count) in &after.lost {
-        let new = count - before.lost.get(reason).copied().unwrap_or(0);
+    for reason in Lost::ALL {
+        let new = after.lost(reason) - before.lost(reason);
         if new > 0 {
             tally.tracks_lost.insert(reason.name(), new);
         }

@@ -1,230 +1,210 @@
-//! The objects of one source that are followed at the same time.
+//! The tracks of one source: which candidates start one, which end, and the views they leave.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::counts::{Counts, Lost, Refused};
 use super::{Settings, Tracker};
 use crate::frame::{Frame, PixelBox, Rect};
 use crate::id::{NodeId, SourceId, TrackId};
-use crate::image::crop::{Crop, CropError, square_around};
+use crate::image::crop::{Crop, square_around};
 
-/// Side of the square cut around a region, over the region's longer side.
-const CROP_MARGIN: f32 = 1.2;
-/// A track whose region is less than this share inside the frame has left it.
-const INSIDE: f32 = 0.6;
-
-/// A finished track.
-#[derive(Clone, Debug)]
+/// A track that had all its frames.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
-    /// Its id.
+    /// The track.
     pub track: TrackId,
-    /// Its first and last view, and those between that were asked for.
+    /// Its first view, those between if settings ask for some, and its last.
     pub views: Vec<View>,
 }
 
-/// One crop of a track: a new node.
-#[derive(Clone, Debug)]
+/// One view of a track, ready to be stored.
+#[derive(Clone, Debug, PartialEq)]
 pub struct View {
-    /// Its id.
+    /// The node it becomes.
     pub id: NodeId,
-    /// Number of its frame.
+    /// Number of its frame in the source.
     pub seq: u64,
-    /// Presentation time of that frame, nanoseconds.
+    /// Presentation time of its frame, nanoseconds.
     pub pts_ns: u64,
-    /// The object, in source pixels.
+    /// The object's box in the source picture.
     pub region: PixelBox,
-    /// The square that was cut, in source pixels.
+    /// The square that was cut around it, in the source picture; it may reach over the edge.
     pub crop_box: PixelBox,
-    /// The cut square, 96 x 96, JPEG.
+    /// The crop: a JPEG of 96 x 96 pixels.
     pub crop: Arc<[u8]>,
 }
 
-/// Why a track was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lost {
-    /// The tracker was not sure enough.
-    LowPsr,
-    /// The object left the picture.
-    LeftFrame,
-    /// The segment ended before the track was long enough.
-    SegmentEnd,
-    /// The object did not move from its place, so it was no object but noise.
-    Still,
-    /// Another track follows the same thing.
-    Merged,
-    /// Its crop could not be made.
-    NoCrop,
-}
-
-impl Lost {
-    /// Its name in reports; never changes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Lost::LowPsr => "low_psr",
-            Lost::LeftFrame => "left_frame",
-            Lost::SegmentEnd => "segment_end",
-            Lost::Still => "still",
-            Lost::Merged => "merged",
-            Lost::NoCrop => "no_crop",
-        }
-    }
-}
-
-/// What became of tracks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Begun.
-    pub started: u64,
-    /// Reached their length.
-    pub finished: u64,
-    /// Dropped, by reason.
-    pub lost: BTreeMap<Lost, u64>,
-}
-
-/// Follows the objects of one source. What comes out of a segment depends on its frames alone.
+/// Follows candidates over the frames of one source, segment by segment.
+///
+/// A segment's tracks depend on its frames and candidates alone: state is reset when another segment begins, or when frames
+/// start over.
 pub struct Tracks {
     source: SourceId,
     settings: Settings,
     segment_frames: u64,
+    /// Frame offsets in a track at which a view is taken, ascending; 0 first, the track's last frame last.
+    view_at: Vec<u64>,
+    /// Segment and number of the last frame.
+    last: Option<(u64, u64)>,
+    /// Columns and rows of the last frame.
+    size: (usize, usize),
+    /// Tracks started in this segment.
+    ordinal: u64,
+    /// Oldest first.
     active: Vec<Active>,
-    /// The segment of the last frame, and the tracks begun in it.
-    segment: Option<(u64, u64)>,
     counts: Counts,
 }
 
 struct Active {
-    id: TrackId,
+    track: TrackId,
     tracker: Tracker,
-    /// Frames followed, the first included.
-    age: u32,
-    start: Rect,
+    region: Rect,
+    /// Frames seen after the first.
+    age: u64,
     views: Vec<View>,
 }
 
 impl Tracks {
-    /// No tracks yet.
+    /// For one source whose segments have `segment_frames` frames (0 is taken as 1).
     pub fn new(source: SourceId, settings: Settings, segment_frames: u64) -> Self {
+        let last = u64::from(settings.frames.max(2)) - 1;
+        let parts = (u64::from(settings.views) + 1).min(255);
+        let mut view_at: Vec<u64> = (0..=parts).map(|part| part * last / parts).collect();
+        view_at.dedup();
         Tracks {
             source,
             settings,
             segment_frames: segment_frames.max(1),
+            view_at,
+            last: None,
+            size: (0, 0),
+            ordinal: 0,
             active: Vec::new(),
-            segment: None,
             counts: Counts::default(),
         }
     }
 
-    /// What became of tracks so far.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// Follows all tracks onto `frame`, the next of the source, and begins tracks on `candidates` (regions in frame
-    /// pixels, best first) that nobody follows yet. At a segment's start all tracks end.
+    /// Takes the next frame and the regions proposed on it, best first, in pixels of the frame. Returns the tracks that had
+    /// their last frame with it, oldest first.
     pub fn step(&mut self, frame: &Frame, candidates: &[Rect]) -> Vec<Finished> {
         let segment = frame.seq / self.segment_frames;
-        if self.segment.is_none_or(|(now, _)| now != segment) {
-            self.segment = Some((segment, 0));
-            let dropped = self.active.len() as u64;
-            self.active.clear();
-            if dropped > 0 {
-                *self.counts.lost.entry(Lost::SegmentEnd).or_default() += dropped;
-            }
+        if self.last.is_none_or(|(before, seq)| segment != before || frame.seq <= seq) {
+            self.drop_all(Lost::SegmentEnd);
+            self.ordinal = 0;
+        } else if self.size != (frame.width, frame.height) {
+            self.drop_all(Lost::BadFrame);
         }
+        self.last = Some((segment, frame.seq));
+        self.size = (frame.width, frame.height);
         let finished = self.follow(frame);
         for candidate in candidates {
-            self.begin(frame, segment, *candidate);
+            if let Err(why) = self.start(frame, segment, *candidate) {
+                self.counts.refuse(why);
+            }
         }
         finished
+    }
+
+    /// What became of candidates and tracks so far, over all segments.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The tracks being followed, oldest first, each with its present region in pixels of the frame.
+    pub fn active(&self) -> impl Iterator<Item = (TrackId, Rect)> {
+        self.active.iter().map(|active| (active.track, active.region))
+    }
+
+    fn drop_all(&mut self, why: Lost) {
+        self.active.drain(..).for_each(|_| self.counts.lose(why));
     }
 
     fn follow(&mut self, frame: &Frame) -> Vec<Finished> {
         let mut finished = Vec::new();
-        let mut kept: Vec<Active> = Vec::with_capacity(self.active.len());
         for mut active in std::mem::take(&mut self.active) {
-            let step = active.tracker.follow(frame);
-            active.age += 1;
-            let others =
-                kept.iter().any(|other| other.tracker.region().iou(&step.region) > self.settings.merge);
-            let lost = match () {
-                () if step.lost => Some(Lost::LowPsr),
-                () if !inside(&step.region, frame) => Some(Lost::LeftFrame),
-                () if others => Some(Lost::Merged),
-                () => self.look(&mut active, frame, &step.region).err(),
-            };
-            if let Some(reason) = lost {
-                *self.counts.lost.entry(reason).or_default() += 1;
-            } else if active.age >= self.settings.frames.max(2) {
-                self.counts.finished += 1;
-                finished.push(Finished { track: active.id, views: active.views });
-            } else {
-                kept.push(active);
+            match self.advance(&mut active, frame) {
+                Err(why) => self.counts.lose(why),
+                Ok(true) => {
+                    self.counts.finished += 1;
+                    finished.push(Finished { track: active.track, views: active.views });
+                }
+                Ok(false) => self.active.push(active),
             }
         }
-        self.active = kept;
         finished
     }
 
-    /// Takes a view when one is due at the track's age.
-    fn look(&self, active: &mut Active, frame: &Frame, region: &Rect) -> Result<(), Lost> {
-        let frames = self.settings.frames.max(2);
-        if active.age == frames && !moved(&active.start, region, self.settings.min_travel) {
-            return Err(Lost::Still);
+    /// One frame further; `true` when that was the last.
+    fn advance(&self, active: &mut Active, frame: &Frame) -> Result<bool, Lost> {
+        let step = active.tracker.follow(frame);
+        active.region = step.region;
+        active.age += 1;
+        if step.lost {
+            return Err(Lost::LowPsr);
         }
-        let parts = self.settings.views_between + 1;
-        let due = (1..=parts).any(|part| active.age == 1 + (frames - 1) * part / parts);
-        if due {
-            let view = view(active.id, active.views.len(), frame, region).ok().flatten();
-            active.views.push(view.ok_or(Lost::NoCrop)?);
+        if step.region.w.min(step.region.h) < self.settings.min_side_px {
+            return Err(Lost::TooSmall);
         }
+        if inside(step.region, frame) < self.settings.min_inside {
+            return Err(Lost::LeftFrame);
+        }
+        // `active` holds the older tracks that came through this frame.
+        if self.covered(step.region) {
+            return Err(Lost::Merged);
+        }
+        if self.view_at.get(active.views.len()) == Some(&active.age) {
+            let view = self.view(frame, active.track, active.views.len(), active.region);
+            active.views.push(view.ok_or(Lost::BadFrame)?);
+        }
+        Ok(active.views.len() == self.view_at.len())
+    }
+
+    fn start(&mut self, frame: &Frame, segment: u64, region: Rect) -> Result<(), Refused> {
+        let small =
+            region.w.is_nan() || region.h.is_nan() || region.w.min(region.h) < self.settings.min_side_px;
+        if small || inside(region, frame) < self.settings.min_inside {
+            return Err(Refused::BadRegion);
+        }
+        if self.covered(region) {
+            return Err(Refused::Overlap);
+        }
+        if self.active.len() >= self.settings.max_tracks {
+            return Err(Refused::Full);
+        }
+        let left = self.segment_frames - frame.seq % self.segment_frames;
+        if left < u64::from(self.settings.frames.max(2)) {
+            return Err(Refused::TooLate);
+        }
+        let track = TrackId::new(self.source, segment, self.ordinal).ok_or(Refused::NoNumber)?;
+        let tracker = Tracker::new(frame, region, &self.settings).ok_or(Refused::BadRegion)?;
+        let first = self.view(frame, track, 0, region).ok_or(Refused::BadRegion)?;
+        self.ordinal += 1;
+        self.counts.started += 1;
+        self.active.push(Active { track, tracker, region, age: 0, views: vec![first] });
         Ok(())
     }
 
-    fn begin(&mut self, frame: &Frame, segment: u64, region: Rect) {
-        let followed =
-            self.active.iter().any(|a| same_place(&a.tracker.region(), &region, self.settings.overlap));
-        if followed || self.active.len() >= self.settings.max_tracks || !inside(&region, frame) {
-            return;
-        }
-        let Some((_, begun)) = &mut self.segment else { return };
-        let Some(id) = TrackId::new(self.source, segment, *begun) else { return };
-        let Some(tracker) = Tracker::new(frame, region, &self.settings) else { return };
-        let Ok(Some(first)) = view(id, 0, frame, &region) else { return };
-        *begun += 1;
-        self.counts.started += 1;
-        self.active.push(Active { id, tracker, age: 1, start: region, views: vec![first] });
+    fn covered(&self, region: Rect) -> bool {
+        let share = |other: &Rect| region.overlap(other) / region.area().min(other.area());
+        self.active.iter().any(|active| share(&active.region) > self.settings.overlap)
+    }
+
+    fn view(&self, frame: &Frame, track: TrackId, view: usize, region: Rect) -> Option<View> {
+        let square = square_around(region, self.settings.crop_margin);
+        let crop = Crop::cut(frame, square).and_then(|crop| crop.encode()).ok()?;
+        Some(View {
+            id: track.node(view)?,
+            seq: frame.seq,
+            pts_ns: frame.pts_ns,
+            region: region.in_source(frame),
+            crop_box: square.in_source(frame),
+            crop,
+        })
     }
 }
 
-fn view(track: TrackId, ordinal: usize, frame: &Frame, region: &Rect) -> Result<Option<View>, CropError> {
-    let Some(id) = track.node(ordinal) else { return Ok(None) };
-    let square = square_around(*region, CROP_MARGIN);
-    let crop = Crop::cut(frame, square)?.encode()?;
-    Ok(Some(View {
-        id,
-        seq: frame.seq,
-        pts_ns: frame.pts_ns,
-        region: region.in_source(frame),
-        crop_box: square.in_source(frame),
-        crop,
-    }))
-}
-
-fn inside(region: &Rect, frame: &Frame) -> bool {
+/// The share of a region that is inside the frame, 0 to 1.
+fn inside(region: Rect, frame: &Frame) -> f32 {
     let whole = Rect { x: 0.0, y: 0.0, w: frame.width as f32, h: frame.height as f32 };
-    region.overlap(&whole) >= INSIDE * region.area()
-}
-
-/// Whether two regions cover the same thing: by intersection over union, or one lies mostly in the other.
-fn same_place(a: &Rect, b: &Rect, overlap: f32) -> bool {
-    let smaller = a.area().min(b.area()).max(1.0);
-    a.iou(b) > overlap || a.overlap(b) / smaller > 0.5
-}
-
-/// Whether the region's middle went at least `share` of its size, or its size changed as much.
-fn moved(start: &Rect, end: &Rect, share: f32) -> bool {
-    let ((x0, y0), (x1, y1)) = (start.centre(), end.centre());
-    let went = ((x1 - x0).powi(2) + (y1 - y0).powi(2)).sqrt();
-    let size = (start.w * start.h).sqrt().max(1.0);
-    went >= share * size || ((end.w * end.h).sqrt() / size - 1.0).abs() >= share
+    if region.area() > 0.0 { region.overlap(&whole) / region.area() } else { 0.0 }
 }
