@@ -244,12 +244,15 @@ class Export:
             for named in [node, *(neighbour for neighbour, _ in entries)]:
                 if named not in place:
                     return f"node {node}: {named} is not in nodes.tsv"
+        cells, rows = np.unique(column["cell"], return_counts=True)
+        open_cells = cells[rows >= self.rules["min_cell"]]
         for begin in range(0, len(self.ids), BLOCK):
             block = self.vectors[begin : begin + BLOCK] @ self.vectors.T
             for at, scores in enumerate(block, begin):
                 apart = np.abs(column["pts_ns"] - column["pts_ns"][at]) > self.rules["separation_ns"]
                 eligible = (column["source"] != column["source"][at]) | apart
                 eligible &= column["track"] != column["track"][at]
+                eligible &= np.isin(column["cell"], open_cells)
                 entries = [(place[node], score) for node, score in self.neighbours[self.ids[at]]]
                 own, count = int(column["cell"][at]), self.rules["look_into"]
                 problem = None

@@ -14,7 +14,7 @@ use serde_json::Value;
 use video::Videos;
 
 /// Small slices, so that short videos have many epochs, and small cells, so that the codebook grows on the way.
-const QUICK: [&str; 10] = [
+const QUICK: [&str; 12] = [
     "--set",
     "engine.slice_frames=8",
     "--set",
@@ -25,6 +25,8 @@ const QUICK: [&str; 10] = [
     "observe.segment_frames=32",
     "--set",
     "track.frames=10",
+    "--set",
+    "ingest.max_side=320",
 ];
 
 fn kinetograph(arguments: &[&str]) -> Command {
@@ -100,7 +102,7 @@ fn check_export(state: &Path, out: &Path) {
 #[test]
 fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
     let videos = Videos::find();
-    let files = videos.short();
+    let files = videos.small();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let dir = tempfile::tempdir().unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
@@ -119,7 +121,7 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-        std::thread::sleep(Duration::from_millis(rng.random_range(50..1500)));
+        std::thread::sleep(Duration::from_millis(rng.random_range(100..2500)));
         if child.try_wait().unwrap().is_some() {
             // It got to the end: what is left of the 25 would kill nothing.
             break;

@@ -69,6 +69,7 @@ fn rules(config: &Config) -> Rules {
         separation_ns: near.separation_ns(),
         look_into: near.look_into,
         min_cluster: config.graph.closure.min_cluster,
+        min_cell: near.min_cell(),
     }
 }
 

@@ -20,9 +20,9 @@ const CLASSES: usize = 10;
 /// Crops in a row of any kind.
 const IN_A_ROW: usize = 11;
 /// What being of two sources adds to a pair's score when pairs compete for a place.
-const ACROSS_SOURCES: f32 = 0.15;
+const ACROSS_SOURCES: f32 = 0.02;
 /// What a complete change of view adds; a turn the tracker saw is what transitivity is for.
-const CHANGE_OF_VIEW: f32 = 0.2;
+const CHANGE_OF_VIEW: f32 = 0.1;
 
 /// Some of a whole.
 #[derive(Clone, Debug)]
@@ -225,6 +225,12 @@ fn first_and_last(
     spread(&some, TRACKS)
 }
 
+/// Leaves the worse half out where more than `enough` is left: variety must not bring the worst to the front.
+fn better_half<T>(best_first: &mut Vec<T>, enough: usize) {
+    let half = best_first.len().div_ceil(2);
+    best_first.truncate(half.max(enough));
+}
+
 fn varied_clusters(clusters: &[Cluster], whole: &Whole) -> Vec<Cluster> {
     let merit = |cluster: &Cluster| {
         let between = cluster.iter().flat_map(|a| cluster.iter().map(move |b| (*a, *b)));
@@ -238,6 +244,7 @@ fn varied_clusters(clusters: &[Cluster], whole: &Whole) -> Vec<Cluster> {
         .map(|c| (merit(c), c))
         .collect();
     best.sort_by(|x, y| y.0.total_cmp(&x.0).then_with(|| x.1.cmp(y.1)));
+    better_half(&mut best, CLUSTERS);
     let mut shown: Vec<Cluster> = Vec::new();
     let mut nodes = BTreeSet::new();
     for most_of_a_class in 1..=CLUSTERS {
@@ -278,6 +285,7 @@ fn varied_pairs(pairs: &[Pair], whole: &Whole) -> Vec<Path> {
         })
         .collect();
     best.sort_by(|x, y| y.0.total_cmp(&x.0).then_with(|| x.1.pair.cmp(&y.1.pair)));
+    better_half(&mut best, PAIRS);
     let mut shown: Vec<Path> = Vec::new();
     let mut tracks = BTreeSet::new();
     // At first one of a class and of two sources; more of them only while there is room.

@@ -98,8 +98,6 @@ pub struct Committer {
     since: Epoch,
     /// Epochs in a row in which nothing was read, decided or waited for.
     quiet: u64,
-    /// Waits after each commit; for tests of slow disks.
-    pub delay: Duration,
 }
 
 impl Committer {
@@ -150,7 +148,6 @@ impl Committer {
             stills: stills.collect(),
             since: view.since()?,
             quiet: 0,
-            delay: Duration::ZERO,
             state: state.clone(),
         })
     }
@@ -195,7 +192,6 @@ impl Committer {
         self.pending = self.pending.split_off(&(epoch + 1));
         if !outputs.is_empty() || !decided.is_empty() {
             self.commit(epoch, outputs, &decided)?;
-            std::thread::sleep(self.delay);
         }
         let quiet = exhausted && self.pending.is_empty() && decided.is_empty();
         self.quiet = if quiet { self.quiet + 1 } else { 0 };

@@ -31,18 +31,20 @@ use crate::store::{Batch, Table};
 /// When the state cannot be opened, read or written, belongs to other settings, or its stored graph is inconsistent. A
 /// source that fails is no error: the report names it.
 pub fn run(config: &Config, options: &Options, interrupted: &dyn Fn() -> bool) -> anyhow::Result<Report> {
-    let start = Instant::now();
-    let state = State::open(&options.state)?;
-    run_on(state, config, options, interrupted, start)
+    run_over(State::open(&options.state)?, config, options, interrupted)
 }
 
-fn run_on(
+/// As [`run`], over a state that is open already.
+///
+/// # Errors
+/// See [`run`].
+pub fn run_over(
     state: State,
     config: &Config,
     options: &Options,
     interrupted: &dyn Fn() -> bool,
-    start: Instant,
 ) -> anyhow::Result<Report> {
+    let start = Instant::now();
     let embedder = crate::embed::choice::embedder(&config.embed)?;
     keep_settings(&state, config, &embedder.space())?;
     let enlisted = enlist(&state, &options.sources)?;

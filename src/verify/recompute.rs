@@ -67,6 +67,7 @@ pub fn lists(members: &[Member], codebook: &Codebook, rules: &Rules, done: &(dyn
     for member in members {
         stored.entry(member.cell).or_default().push(member);
     }
+    stored.retain(|_, rows| rows.len() >= rules.min_cell);
     // A row is met with some members at a time: it is then read from memory once for all of them.
     let of_some = |some: &&[Member]| -> Lists {
         let looks: Vec<_> = some.iter().map(|m| codebook.looks_into(&m.vector, rules.look_into)).collect();

@@ -14,10 +14,12 @@ pub struct Rules {
     pub look_into: usize,
     /// The smallest child cluster.
     pub min_cluster: usize,
+    /// A cell with fewer rows gives no lists.
+    pub min_cell: usize,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { k: 10, separation_ns: 5_000_000_000, look_into: 1, min_cluster: 5 }
+        Rules { k: 10, separation_ns: 5_000_000_000, look_into: 1, min_cluster: 5, min_cell: 0 }
     }
 }

