@@ -1,6 +1,7 @@
 # make demo   the main job on real video; make demo VIDEO=path for one's own
 # make test   all tests
-# Both install what they lack first.
+# make bench  first figures of the engine, and of the stores it was chosen from
+# They install what they lack first.
 
 CARGO ?= cargo
 VIDEO ?=
@@ -9,7 +10,7 @@ DEMO := target/demo
 .PHONY: demo test setup lint bench clean-demo help
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 setup: cargo-present
 	@scripts/setup.sh system libtorch
@@ -31,7 +32,10 @@ lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 bench: setup
-	$(CARGO) bench --bench store --no-default-features
+	@scripts/setup.sh videos
+	$(CARGO) build --release --quiet
+	python3 benches/engine.py $(VIDEO)
+	$(CARGO) bench --quiet --bench store --no-default-features
 
 clean-demo:
 	rm -rf $(DEMO)

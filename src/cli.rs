@@ -69,7 +69,7 @@ enum Command {
 /// Where settings come from.
 #[derive(Debug, Args)]
 struct ConfigArguments {
-    /// Settings to start from
+    /// Settings to start from; paper: those of Wang, He, Gupta, ICCV 2017
     #[arg(long, value_enum)]
     preset: Option<Preset>,
     /// TOML file of settings, over the preset
@@ -80,9 +80,9 @@ struct ConfigArguments {
     set: Vec<String>,
 }
 
+// The variants have no help of their own: with it, clap lays every option out over three lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Preset {
-    /// The values of the paper (Wang, He, Gupta, ICCV 2017)
     Paper,
 }
 

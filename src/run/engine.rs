@@ -127,6 +127,7 @@ pub fn run_over(
     report.sources_failed.extend(enlisted.failed);
     if let Some(summary) = trained? {
         report.train_steps = summary.steps;
+        report.train_steps_per_s = summary.steps_per_s;
         report.loss_first = summary.loss_first;
         report.loss_last = summary.loss_last;
         report.seconds_by_stage.insert("train".into(), summary.seconds);

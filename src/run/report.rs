@@ -75,6 +75,8 @@ pub struct Report {
     pub epochs: u64,
     /// Training steps over the life of the state's trainer.
     pub train_steps: u64,
+    /// Training steps of this run, each second spent in them.
+    pub train_steps_per_s: f64,
     /// Mean loss of the first steps.
     pub loss_first: Option<f64>,
     /// Mean loss of the last steps.

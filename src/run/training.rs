@@ -14,6 +14,8 @@ pub struct Trained {
     pub loss_first: Option<f64>,
     /// Mean loss of the last steps.
     pub loss_last: Option<f64>,
+    /// Steps of this run, each second spent in them.
+    pub steps_per_s: f64,
     /// Seconds spent in the steps of this run.
     pub seconds: f64,
 }
@@ -81,6 +83,7 @@ mod with_libtorch {
                 steps: summary.steps,
                 loss_first: some(summary.loss_first),
                 loss_last: some(summary.loss_last),
+                steps_per_s: summary.steps_per_s,
                 seconds: if summary.steps_per_s > 0.0 { made as f64 / summary.steps_per_s } else { 0.0 },
             })
         }
