@@ -11,6 +11,8 @@ mod filter;
 mod fourier;
 mod patch;
 mod peak;
+#[cfg(test)]
+mod scene;
 mod tracker;
 mod tracks;
 
@@ -38,12 +40,21 @@ pub struct Settings {
     pub min_side_px: f32,
     /// The share of its region a track must have inside the frame (0 to 1).
     pub min_inside: f32,
+    /// A track whose region, from start to end, went and grew by less than this share of its mean side gives no nodes.
+    pub min_travel: f32,
+    /// Nor does one that was where something moved on less than this share of its frames.
+    pub min_moving: f32,
     /// Side of the crop's square over the region's longer side.
     pub crop_margin: f32,
     /// What patches are compared with.
     pub kernel: Kernel,
     /// A track is lost when the peak-to-sidelobe ratio of its response falls under this.
     pub min_psr: f32,
+    /// It is lost too when its best place fits what was learned less than this (0 to 1),
+    pub min_fit: f32,
+    /// or less than this share of how well it fitted of late (0 to 1): a sudden drop is an object that is covered or gone,
+    /// even where a background that stays the same keeps the ratio up.
+    pub min_fit_share: f32,
     /// The search window reaches over the region by this times the region's mean side (the window is then about
     /// 2.5 times a square region's side, as in the KCF paper).
     pub padding: f32,
@@ -68,13 +79,17 @@ impl Default for Settings {
             overlap: 0.5,
             min_side_px: 8.0,
             min_inside: 0.6,
+            min_travel: 0.15,
+            min_moving: 0.1,
             crop_margin: 1.2,
             kernel: Kernel::Linear,
             min_psr: 6.0,
+            min_fit: 0.1,
+            min_fit_share: 0.4,
             padding: 1.5,
             template_px: 112.0,
-            learning_rate: 0.02,
-            regularisation: 1e-4,
+            learning_rate: 0.015,
+            regularisation: 1e-3,
             scale_step: 1.03,
             scale_damping: 0.98,
         }

@@ -14,6 +14,8 @@ pub enum Lost {
     TooSmall,
     /// It came to cover an older track.
     Merged,
+    /// It had all its frames, but went nowhere or was seldom where something moved.
+    Still,
     /// Its segment was over, or frames did not come in order.
     SegmentEnd,
     /// The frame changed its size or had no readable pixels.
@@ -38,8 +40,15 @@ pub enum Refused {
 
 impl Lost {
     /// All reasons.
-    pub const ALL: [Lost; 6] =
-        [Lost::LowPsr, Lost::LeftFrame, Lost::TooSmall, Lost::Merged, Lost::SegmentEnd, Lost::BadFrame];
+    pub const ALL: [Lost; 7] = [
+        Lost::LowPsr,
+        Lost::LeftFrame,
+        Lost::TooSmall,
+        Lost::Merged,
+        Lost::Still,
+        Lost::SegmentEnd,
+        Lost::BadFrame,
+    ];
 
     /// Its stable name.
     pub fn name(self) -> &'static str {
@@ -48,6 +57,7 @@ impl Lost {
             Lost::LeftFrame => "left_frame",
             Lost::TooSmall => "too_small",
             Lost::Merged => "merged",
+            Lost::Still => "still",
             Lost::SegmentEnd => "segment_end",
             Lost::BadFrame => "bad_frame",
         }

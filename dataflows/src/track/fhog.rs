@@ -58,7 +58,7 @@ pub fn fhog(pixels: &[f32], width: usize, height: usize, cell: usize) -> Cells {
     normalise(&histograms, columns, rows)
 }
 
-/// Directed orientation histograms, `rows` x `columns` x 18; each pixel is shared between the four nearest cells.
+/// Directed orientation histograms, 18 planes of `rows` x `columns`; each pixel is shared between the four nearest cells.
 fn histograms(pixels: &[f32], width: usize, height: usize, cell: usize) -> Vec<f32> {
     let (columns, rows) = (width / cell, height / cell);
     // One cell of margin on each side takes what falls outside, so that the inner loop tests no bounds.
@@ -81,12 +81,15 @@ fn histograms(pixels: &[f32], width: usize, height: usize, cell: usize) -> Vec<f
             padded[below + DIRECTED] += strength * right * down;
         }
     }
-    let mut inner = Vec::with_capacity(columns * rows * DIRECTED);
-    for row in 1..=rows {
-        let from = (row * stride + 1) * DIRECTED;
-        inner.extend_from_slice(&padded[from..from + columns * DIRECTED]);
+    let n = columns * rows;
+    let mut planes = vec![0.0f32; DIRECTED * n];
+    for i in 0..n {
+        let from = ((i / columns + 1) * stride + i % columns + 1) * DIRECTED;
+        for (o, value) in padded[from..from + DIRECTED].iter().enumerate() {
+            planes[o * n + i] = *value;
+        }
     }
-    inner
+    planes
 }
 
 /// The first of the two (padded) cells that pixel `i` is shared between, and the share of the second.
@@ -97,10 +100,11 @@ fn share(i: usize, cell: usize) -> (usize, f32) {
 
 /// Strength and orientation (0 to 17) of the gradient along one row.
 struct Gradient {
+    across: Vec<f32>,
     dx: Vec<f32>,
     dy: Vec<f32>,
     strength: Vec<f32>,
-    direction: Vec<f32>,
+    direction: Vec<u32>,
     best: Vec<f32>,
     units: [(f32, f32); UNDIRECTED],
 }
@@ -112,59 +116,73 @@ impl Gradient {
             let angle = o as f64 * std::f64::consts::PI / UNDIRECTED as f64;
             (angle.cos() as f32, angle.sin() as f32)
         });
-        Gradient { dx: zeros(), dy: zeros(), strength: zeros(), direction: zeros(), best: zeros(), units }
+        Gradient {
+            across: zeros(),
+            dx: zeros(),
+            dy: zeros(),
+            strength: zeros(),
+            direction: vec![0; width],
+            best: zeros(),
+            units,
+        }
     }
 
+    // Plain loops over slices of one length, so that the compiler turns them into vector code.
     fn row(&mut self, pixels: &[f32], width: usize, height: usize, y: usize) {
         let used = self.dx.len();
-        self.strength.fill(-1.0);
-        let plane = width * height;
-        for plane in pixels.chunks_exact(plane) {
+        let (best_x, best_y) = (&mut self.dx[..used], &mut self.dy[..used]);
+        let (strength, best) = (&mut self.strength[..used], &mut self.best[..used]);
+        let direction = &mut self.direction[..used];
+        strength.fill(-1.0);
+        for plane in pixels.chunks_exact(width * height) {
             let line = &plane[y * width..(y + 1) * width];
-            let up = &plane[y.saturating_sub(1) * width..][..width];
-            let down = &plane[(y + 1).min(height - 1) * width..][..width];
-            let mut set = |x: usize, dx: f32| {
-                let dy = down[x] - up[x];
-                let square = dx * dx + dy * dy;
-                let stronger = square > self.strength[x];
-                self.dx[x] = if stronger { dx } else { self.dx[x] };
-                self.dy[x] = if stronger { dy } else { self.dy[x] };
-                self.strength[x] = if stronger { square } else { self.strength[x] };
-            };
-            set(0, line[1.min(width - 1)] - line[0]);
-            for x in 1..used.min(width - 1) {
-                set(x, line[x + 1] - line[x - 1]);
+            let up = &plane[y.saturating_sub(1) * width..][..used];
+            let down = &plane[(y + 1).min(height - 1) * width..][..used];
+            self.across[0] = line[1.min(width - 1)] - line[0];
+            self.across[used - 1] = line[used.min(width - 1)] - line[used.max(2) - 2];
+            for (across, three) in self.across[1..].iter_mut().zip(line.windows(3)) {
+                *across = three[2] - three[0];
             }
-            if used == width && width > 1 {
-                set(width - 1, line[width - 1] - line[width - 2]);
-            }
-        }
-        self.best.fill(0.0);
-        self.direction.fill(0.0);
-        for (o, &(ux, uy)) in self.units.iter().enumerate() {
-            let (ahead, back) = (o as f32, (o + UNDIRECTED) as f32);
+            let across = &self.across[..used];
             for x in 0..used {
-                let along = ux * self.dx[x] + uy * self.dy[x];
-                let better = along.abs() > self.best[x];
-                let way = if along > 0.0 { ahead } else { back };
-                self.best[x] = if better { along.abs() } else { self.best[x] };
-                self.direction[x] = if better { way } else { self.direction[x] };
+                let (dx, dy) = (across[x], down[x] - up[x]);
+                let square = dx * dx + dy * dy;
+                let stronger = square > strength[x];
+                best_x[x] = if stronger { dx } else { best_x[x] };
+                best_y[x] = if stronger { dy } else { best_y[x] };
+                strength[x] = if stronger { square } else { strength[x] };
             }
         }
-        for strength in &mut self.strength {
+        best.fill(0.0);
+        direction.fill(0);
+        for (o, &(ux, uy)) in (0u32..).zip(&self.units) {
+            for x in 0..used {
+                let along = ux * best_x[x] + uy * best_y[x];
+                let size = along.abs();
+                // Masks, not branches: 0 or all ones.
+                let better = 0u32.wrapping_sub(u32::from(size > best[x]));
+                let against = 0u32.wrapping_sub(u32::from(along <= 0.0));
+                let way = o + (against & UNDIRECTED as u32);
+                direction[x] = (way & better) | (direction[x] & !better);
+                best[x] = best[x].max(size);
+            }
+        }
+        for strength in strength {
             *strength = strength.sqrt();
         }
     }
 }
 
+/// Energies, block norms and the 31 planes, each step a loop over whole planes of cells.
 fn normalise(histograms: &[f32], columns: usize, rows: usize) -> Cells {
     let n = columns * rows;
-    let energy: Vec<f32> = histograms
-        .chunks_exact(DIRECTED)
-        .map(|cell| {
-            (0..UNDIRECTED).map(|o| cell[o] + cell[o + UNDIRECTED]).map(|both| both * both).sum::<f32>()
-        })
-        .collect();
+    let mut energy = vec![0.0f32; n];
+    let (ahead, back) = histograms.split_at(UNDIRECTED * n);
+    for (ahead, back) in ahead.chunks_exact(n).zip(back.chunks_exact(n)) {
+        for ((energy, ahead), back) in energy.iter_mut().zip(ahead).zip(back) {
+            *energy += (ahead + back) * (ahead + back);
+        }
+    }
     // Block (bx, by) holds cells bx-1, bx and by-1, by; beyond the border the nearest cell stands in.
     let at = |x: usize, y: usize| energy[y.min(rows - 1) * columns + x.min(columns - 1)];
     let mut block = vec![0.0f32; (columns + 1) * (rows + 1)];
@@ -175,31 +193,40 @@ fn normalise(histograms: &[f32], columns: usize, rows: usize) -> Cells {
             block[by * (columns + 1) + bx] = 1.0 / (sum + EPSILON).sqrt();
         }
     }
+    // The norms of the four blocks each cell is in.
+    let corner = |dx: usize, dy: usize| -> Vec<f32> {
+        (0..n).map(|i| block[(i / columns + dy) * (columns + 1) + i % columns + dx]).collect()
+    };
+    let norms = [corner(0, 0), corner(1, 0), corner(0, 1), corner(1, 1)];
+    let norms = norms.each_ref().map(|norm| &norm[..n]);
     let mut data = vec![0.0f32; CHANNELS * n];
-    for (i, cell) in histograms.chunks_exact(DIRECTED).enumerate() {
-        let (x, y) = (i % columns, i / columns);
-        let first = y * (columns + 1) + x;
-        let norms = [block[first], block[first + 1], block[first + columns + 1], block[first + columns + 2]];
-        let mut texture = [0.0f32; 4];
-        for (o, &value) in cell.iter().enumerate() {
-            let mut sum = 0.0;
-            for (texture, norm) in texture.iter_mut().zip(norms) {
-                let cut = (value * norm).min(CUT);
-                sum += cut;
-                *texture += cut;
+    let (orientations, textures) = data.split_at_mut((DIRECTED + UNDIRECTED) * n);
+    for (o, out) in orientations.chunks_exact_mut(n).enumerate() {
+        let ahead = &histograms[o.checked_sub(DIRECTED).unwrap_or(o) * n..][..n];
+        if o < DIRECTED {
+            cut_sum(ahead, norms, out);
+            for (texture, norm) in textures.chunks_exact_mut(n).zip(norms) {
+                for ((texture, value), norm) in texture.iter_mut().zip(ahead).zip(norm) {
+                    *texture += TEXTURE * (value * norm).min(CUT);
+                }
             }
-            data[o * n + i] = 0.5 * sum;
-        }
-        for o in 0..UNDIRECTED {
-            let both = cell[o] + cell[o + UNDIRECTED];
-            let sum: f32 = norms.iter().map(|norm| (both * norm).min(CUT)).sum();
-            data[(DIRECTED + o) * n + i] = 0.5 * sum;
-        }
-        for (k, texture) in texture.iter().enumerate() {
-            data[(DIRECTED + UNDIRECTED + k) * n + i] = TEXTURE * texture;
+        } else {
+            let back = &histograms[(o - DIRECTED + UNDIRECTED) * n..][..n];
+            let both: Vec<f32> = ahead.iter().zip(back).map(|(ahead, back)| ahead + back).collect();
+            cut_sum(&both, norms, out);
         }
     }
     Cells { width: columns, height: rows, data }
+}
+
+/// Half the sum of a plane under each of the four norms, cut.
+fn cut_sum(plane: &[f32], norms: [&[f32]; 4], out: &mut [f32]) {
+    let n = out.len();
+    let (plane, [a, b, c, d]) = (&plane[..n], norms.map(|norm| &norm[..n]));
+    for i in 0..n {
+        let cut = |norm: f32| (plane[i] * norm).min(CUT);
+        out[i] = 0.5 * (cut(a[i]) + cut(b[i]) + cut(c[i]) + cut(d[i]));
+    }
 }
 
 #[cfg(test)]

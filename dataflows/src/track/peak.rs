@@ -10,7 +10,7 @@ pub(crate) struct Peak {
     /// Shift down, cells, with a fraction.
     pub y: f32,
     /// Its value, about 1 for a perfect fit.
-    pub height: f32,
+    pub fit: f32,
     /// Peak-to-sidelobe ratio (D. Bolme et al., "Visual object tracking using adaptive correlation filters", CVPR 2010,
     /// section 3.5): height over the mean of the rest, in standard deviations of the rest.
     pub psr: f32,
@@ -48,7 +48,7 @@ pub(crate) fn find(response: &[f32], width: usize, height: usize) -> Peak {
     Peak {
         x: signed(x, width) + along_x,
         y: signed(y, height) + along_y,
-        height: top,
+        fit: top,
         psr: sidelobe_ratio(response, width, height, (x, y)),
     }
 }
