@@ -1,5 +1,7 @@
 //! The whole engine through its command line, on real video.
 #![cfg(feature = "ingest")]
+// Helpers of tests are tests: what fails in them fails the test.
+#![allow(clippy::unwrap_used)]
 
 mod video;
 

@@ -71,7 +71,7 @@ fn main() {
 
 /// Tracks of three views.
 fn node(n: u64) -> NodeId {
-    NodeId((n / 3) << 8 | n % 3)
+    NodeId(((n / 3) << 8) | (n % 3))
 }
 
 fn ordered(a: NodeId, b: NodeId) -> Option<Edge> {

@@ -163,6 +163,27 @@ impl TorchScript {
     }
 }
 
+impl Embedder for TorchScript {
+    fn space(&self) -> String {
+        TorchScript::space(self)
+    }
+
+    fn dim(&self) -> usize {
+        TorchScript::dim(self)
+    }
+
+    fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError> {
+        let mut rows = Vec::with_capacity(crops.len() * self.dim);
+        for (index, jpeg) in crops.iter().enumerate() {
+            let crop = Crop::decode(jpeg).map_err(|source| EmbedError::Crop { index, source })?;
+            let failed =
+                |e: TorchError| EmbedError::Embedder { space: self.space.clone(), reason: e.to_string() };
+            rows.extend(self.embed_crops(&[crop.rgb()]).map_err(failed)?);
+        }
+        Ok(rows)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,26 +228,5 @@ mod tests {
         fs::write(dir.path().join("junk.pt"), "junk").unwrap();
         let junk = TorchScript::load(&dir.path().join("junk.pt"), Input::default(), Device::Cpu);
         assert!(matches!(junk, Err(TorchError::Torch { file, .. }) if file.ends_with("junk.pt")));
-    }
-}
-
-impl Embedder for TorchScript {
-    fn space(&self) -> String {
-        TorchScript::space(self)
-    }
-
-    fn dim(&self) -> usize {
-        TorchScript::dim(self)
-    }
-
-    fn embed(&self, crops: &[&[u8]]) -> Result<Vec<f32>, EmbedError> {
-        let mut rows = Vec::with_capacity(crops.len() * self.dim);
-        for (index, jpeg) in crops.iter().enumerate() {
-            let crop = Crop::decode(jpeg).map_err(|source| EmbedError::Crop { index, source })?;
-            let failed =
-                |e: TorchError| EmbedError::Embedder { space: self.space.clone(), reason: e.to_string() };
-            rows.extend(self.embed_crops(&[crop.rgb()]).map_err(failed)?);
-        }
-        Ok(rows)
     }
 }

@@ -107,13 +107,11 @@ impl Committer {
     /// [`CommitError`] when the state cannot be read.
     pub fn new(
         state: State,
-        settings: Settings,
-        graph: &kinetograph_dataflows::graph::Settings,
+        (settings, graph): (&Settings, &kinetograph_dataflows::graph::Settings),
         stored: &Stored,
         shared: Arc<Shared>,
         tallies: Arc<Tallies>,
-        decisions: Sender<(Epoch, u64, Decision)>,
-        (workers, until_idle): (usize, bool),
+        (decisions, workers, until_idle): (Sender<(Epoch, u64, Decision)>, usize, bool),
     ) -> Result<Self, CommitError> {
         let view = state.view()?;
         let start = view.epoch()?;
@@ -132,7 +130,7 @@ impl Committer {
         }
         let stills = view.stills()?.into_iter().map(|(rank, source, seq)| key::still(rank, source, seq));
         Ok(Committer {
-            settings,
+            settings: settings.clone(),
             shared,
             tallies,
             decisions,

@@ -64,13 +64,11 @@ pub fn run_over(
     let until_idle = options.until_idle || options.batch;
     let committer = Committer::new(
         state.clone(),
-        config.engine.clone(),
-        &config.graph,
+        (&config.engine, &config.graph),
         &stored,
         shared.clone(),
         tallies.clone(),
-        decisions_in,
-        (workers, until_idle),
+        (decisions_in, workers, until_idle),
     )?;
     let crew = Arc::new(Crew {
         plan: plan(config, embedder, clock.clone()),
@@ -94,7 +92,8 @@ pub fn run_over(
     let working = start_workers(crew, lanes, workers, &shared)?;
     let progress = Progress::new(options.quiet);
     let mut restored_after = None;
-    while !shared.stopped() && !(shared.finished() && trainer.as_ref().is_none_or(|t| t.is_finished())) {
+    let trained = || trainer.as_ref().is_none_or(|trainer| trainer.is_finished());
+    while !shared.stopped() && (!shared.finished() || !trained()) {
         if interrupted() {
             shared.stop();
         }

