@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, Rgb, RgbImage};
-use kinetograph::state::record::{Counts, EpochLog, NodeRecord, SourceRecord};
+use kinetograph::state::record::{Counts, EpochLog, MadeWith, NodeRecord, SourceRecord};
 use kinetograph::state::{State, encode, key};
 use kinetograph::store::memory::MemoryStore;
 use kinetograph::store::{Batch, Store, Table};
@@ -24,7 +24,7 @@ pub(crate) const KINDS: u64 = 10;
 const TRACKS_OF_A_KIND: u64 = 7;
 const DIMS: usize = 24;
 const EPOCH: u64 = 6;
-const SETTINGS: &str = r#"{"k":12,"vision":{"track_frames":30}}"#;
+const SETTINGS: &str = "k = 12\n[vision]\ntrack_frames = 30\n";
 
 /// The state, and what went into it.
 pub(crate) struct World {
@@ -144,7 +144,11 @@ pub(crate) fn world(seed: u64) -> World {
     let mut batch = Batch::default();
     batch.put(Table::Meta, key::EPOCH, encode(&EPOCH));
     batch.put(Table::Meta, key::SINCE, encode(&2u64));
-    batch.put(Table::Meta, key::SETTINGS, encode(&SETTINGS.to_string()));
+    batch.put(
+        Table::Meta,
+        key::SETTINGS,
+        encode(&MadeWith { config: SETTINGS.into(), space: "synthetic".into() }),
+    );
     for (id, name) in [(1, "yard\tnorth"), (2, "gate.mp4"), (3, "street <&> \"corner\"")] {
         let source = SourceRecord {
             uri: format!("file:///video/{id}.mp4"),

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn an_object_that_disappears_is_lost_and_found_when_it_is_back() {
         let scene = Scene { velocity: (1.0, 0.0), hidden: 12..18, ..Scene::default() };
-        let mut tracker = Tracker::new(&scene.frame(0), scene.target(0), &Settings::default()).unwrap();
+        let strict = Settings { min_psr: 7.0, min_fit: 0.15, min_fit_share: 0.6, ..Settings::default() };
+        let mut tracker = Tracker::new(&scene.frame(0), scene.target(0), &strict).unwrap();
         let steps: Vec<Step> = (1..=30).map(|t| tracker.follow(&scene.frame(t))).collect();
         assert!(steps[..11].iter().all(|step| !step.lost));
         assert!(steps[11..17].iter().all(|step| step.lost), "{:?}", &steps[11..17]);

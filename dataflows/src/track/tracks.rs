@@ -281,12 +281,24 @@ mod tests {
     }
 
     #[test]
+    fn a_track_that_went_nowhere_or_was_where_nothing_moved_gives_no_nodes() {
+        let still = Scene { velocity: (0.0, 0.0), ..Scene::default() };
+        let mut standing = tracks(Settings::default());
+        assert_eq!(run(&mut standing, &still, 0, 30), []);
+        assert_eq!(standing.counts().lost(Lost::Still), 1);
+        let mut unseen = tracks(Settings::default());
+        unseen.step(&slow().frame(0), &[slow().target(0)]);
+        let finished: Vec<Finished> = (1..30).flat_map(|t| unseen.step(&slow().frame(t), &[])).collect();
+        assert_eq!((finished.len(), unseen.counts().lost(Lost::Still)), (0, 1));
+    }
+
+    #[test]
     fn views_between_are_evenly_spread() {
-        let mut tracks = tracks(Settings { views: 2, frames: 10, ..Settings::default() });
+        let mut tracks = tracks(Settings { views: 2, frames: 10, min_travel: 0.0, ..Settings::default() });
         let finished = run(&mut tracks, &slow(), 0, 10);
         let seqs: Vec<u64> = finished[0].views.iter().map(|view| view.seq).collect();
         assert_eq!(seqs, [0, 3, 6, 9]);
-        let many = Settings { views: 255, frames: 2, ..Settings::default() };
+        let many = Settings { views: 255, frames: 2, min_travel: 0.0, ..Settings::default() };
         let finished = run(&mut Tracks::new(SourceId(3), many, SEGMENT), &slow(), 0, 2);
         assert_eq!(finished[0].views.len(), 2);
     }
@@ -307,7 +319,7 @@ mod tests {
     #[test]
     fn a_segment_decoded_again_gives_the_same_ids_boxes_and_bytes() {
         let scene = Scene { velocity: (0.7, 0.3), ..Scene::default() };
-        let settings = Settings { frames: 10, ..Settings::default() };
+        let settings = Settings { frames: 10, min_travel: 0.0, ..Settings::default() };
         let mut through = Tracks::new(SourceId(3), settings.clone(), 24);
         run(&mut through, &scene, 5, 24);
         let first = run(&mut through, &scene, 24, 48);
