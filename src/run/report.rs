@@ -25,7 +25,7 @@ pub struct Report {
     pub frames: u64,
     /// Frames of this run.
     pub frames_this_run: u64,
-    /// Frames of this run, each second of it.
+    /// Frames of this run, each second until the last of them was committed.
     pub frames_per_s: f64,
     /// Frames dropped by policy. Files wait instead, so 0 for them.
     pub dropped: u64,

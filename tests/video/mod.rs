@@ -37,6 +37,20 @@ impl Videos {
         )
     }
 
+    /// Every video there is.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let folders = match &self.shared {
+            Some(shared) => vec![shared.join("tracking"), shared.join("video")],
+            None => vec![self.demo.clone()],
+        };
+        let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        let videos = ["avi", "mkv", "mp4", "ts", "webm"];
+        let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|e| videos.iter().any(|v| e == *v)));
+        files.sort();
+        files.into_iter().map(|file| file.display().to_string()).collect()
+    }
+
     fn named(&self, shared: &[&str], demo: &[&str]) -> Vec<String> {
         let files: Vec<PathBuf> = match &self.shared {
             Some(folder) => shared.iter().map(|name| folder.join(name)).collect(),
