@@ -62,17 +62,6 @@ fn open(dir: &Path) -> anyhow::Result<(State, Config)> {
     Ok((state, config))
 }
 
-fn rules(config: &Config) -> Rules {
-    let near = &config.graph.neighbours;
-    Rules {
-        k: near.k,
-        separation_ns: near.separation_ns(),
-        look_into: near.look_into,
-        min_cluster: config.graph.closure.min_cluster,
-        min_cell: near.min_cell(),
-    }
-}
-
 pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
     let stats = crate::stats::stats(&state, config.graph.neighbours.k)?;
@@ -94,7 +83,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    let report = crate::verify::verify(&state, &rules(&config), Some(&embed), &progress)?;
+    let report = crate::verify::verify(&state, &Rules::of(&config.graph), Some(&embed), &progress)?;
     bar.finish_and_clear();
     if !arguments.quiet || report.differences > 0 {
         print(&report.to_string())?;
@@ -104,7 +93,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
-    let exported = crate::export::export(&state, &rules(&config), &arguments.out)?;
+    let exported = crate::export::export(&state, &Rules::of(&config.graph), &arguments.out)?;
     print(&format!(
         "{} nodes, {} neighbours, {} clusters, {} edges, {} pairs in {}",
         exported.nodes,
