@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use super::folder::Folder;
 
 /// The file's name.
-pub const FILE: &str = "vectors.safetensors";
+pub(crate) const FILE: &str = "vectors.safetensors";
 /// The header is padded to this, so that the values are aligned.
 const ALIGNED: usize = 8;
 
