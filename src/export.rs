@@ -7,7 +7,7 @@ pub(crate) mod tensors;
 
 use std::path::Path;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use kinetograph_dataflows::id::NodeId;
 
 use crate::state::State;
@@ -23,11 +23,23 @@ use folder::Folder;
 /// When the state cannot be read or lacks a node's crop or vector, when `out` holds something else, or cannot be
 /// written.
 pub fn export(state: &State, rules: &Rules, out: &Path) -> anyhow::Result<Exported> {
+    export_view(&state.view()?, rules, out)
+}
+
+/// As [`export`], as of `epoch`. Of nodes that were retired since there are no vectors and crops; the answer says how many have
+/// them.
+///
+/// # Errors
+/// As of [`export`], and when that epoch cannot be shown.
+pub fn export_as_of(state: &State, epoch: u64, rules: &Rules, out: &Path) -> anyhow::Result<Exported> {
+    export_view(&state.view_as_of(epoch)?, rules, out)
+}
+
+fn export_view(view: &View<'_>, rules: &Rules, out: &Path) -> anyhow::Result<Exported> {
     let folder = files::begin(out)?;
-    let view = state.view()?;
-    let ids = nodes(&view, &folder)?;
-    vectors(&view, &ids, &folder)?;
-    crops(&view, &ids, &folder)?;
+    let ids = nodes(view, &folder)?;
+    let vectors = vectors(view, &ids, &folder)?;
+    let crops = crops(view, &ids, &folder)?;
     let lists = view.lists()?;
     let neighbours =
         files::neighbours(&folder, lists.iter().map(|((node, _), list)| (*node, list)), rules.k)?;
@@ -35,14 +47,14 @@ pub fn export(state: &State, rules: &Rules, out: &Path) -> anyhow::Result<Export
     let (inter, intra) = files::edges(&folder, &view.inter()?, &ids)?;
     let exported = Exported {
         nodes: ids.len(),
-        vectors: ids.len(),
-        crops: ids.len(),
+        vectors,
+        crops,
         neighbours,
         clusters: files::clusters(&folder, &view.clusters()?)?,
         inter,
         intra,
         pairs: files::pairs(&folder, &view.pairs()?)?,
-        sources: sources(&view, &folder)?,
+        sources: sources(view, &folder)?,
         decisions: files::decisions(&folder, view.epoch()?, &view.decisions()?)?,
     };
     let settings = view.settings()?.unwrap_or_else(|| serde_json::json!({}));
@@ -71,10 +83,15 @@ fn nodes(view: &View<'_>, folder: &Folder) -> anyhow::Result<Vec<NodeId>> {
     Ok(nodes.into_keys().collect())
 }
 
-fn vectors(view: &View<'_>, ids: &[NodeId], folder: &Folder) -> anyhow::Result<()> {
+fn vectors(view: &View<'_>, ids: &[NodeId], folder: &Folder) -> anyhow::Result<usize> {
     let vectors = view.vectors()?;
-    let length = ids.first().and_then(|id| vectors.get(id)).map_or(0, |v| v.len());
-    tensors::vectors(folder, ids, length, |id, row| {
+    let length = ids.iter().find_map(|id| vectors.get(id)).map_or(0, |v| v.len());
+    // The vector of a node that was retired since is gone, and no damage.
+    let mut kept = ids.to_vec();
+    if view.retired_since() > 0 {
+        kept.retain(|id| vectors.contains_key(id));
+    }
+    tensors::vectors(folder, &kept, length, |id, row| {
         let vector = vectors.get(&id).filter(|v| v.len() == length).ok_or_else(|| {
             anyhow!(
                 "node {id} has no vector of {length} values; `kinetograph verify` says what else is wrong"
@@ -82,18 +99,22 @@ fn vectors(view: &View<'_>, ids: &[NodeId], folder: &Folder) -> anyhow::Result<(
         })?;
         row.extend_from_slice(vector);
         Ok(())
-    })
+    })?;
+    Ok(kept.len())
 }
 
-fn crops(view: &View<'_>, ids: &[NodeId], folder: &Folder) -> anyhow::Result<()> {
+fn crops(view: &View<'_>, ids: &[NodeId], folder: &Folder) -> anyhow::Result<usize> {
     folder.subfolder("crops")?;
+    let mut written = 0;
     for id in ids {
-        let crop = view.crop(*id)?;
-        let crop = crop
-            .ok_or_else(|| anyhow!("node {id} has no crop; `kinetograph verify` says what else is wrong"))?;
-        folder.write(&format!("crops/{id}.jpg"), &crop)?;
+        match view.crop(*id)? {
+            Some(crop) => folder.write(&format!("crops/{id}.jpg"), &crop)?,
+            None if view.retired_since() > 0 => continue,
+            None => bail!("node {id} has no crop; `kinetograph verify` says what else is wrong"),
+        }
+        written += 1;
     }
-    Ok(())
+    Ok(written)
 }
 
 fn sources(view: &View<'_>, folder: &Folder) -> anyhow::Result<usize> {
