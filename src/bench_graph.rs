@@ -269,7 +269,7 @@ impl Bench {
         files::nodes(&folder, nodes.iter().map(row))?;
         tensors::vectors(&folder, &ids, self.vectors.length(), |id, values| {
             let row = self.row_of.get(&id).ok_or_else(|| anyhow!("node {id} has no row"))?;
-            values.extend_from_slice(&*self.vectors.read(*row)?);
+            values.extend_from_slice(&self.vectors.read(*row)?);
             Ok(())
         })?;
         self.write_names(&nodes, &folder)?;

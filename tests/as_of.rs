@@ -57,7 +57,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn a_state_is_shown_as_it_was_when_it_was_at_that_epoch() {
     let videos = Videos::find();
-    let found = videos.short();
+    let found = videos.small();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let export = |name: &str, more: &[&str]| {
@@ -72,7 +72,7 @@ fn a_state_is_shown_as_it_was_when_it_was_at_that_epoch() {
         let stats = stats(&state, &[]);
         then.push((stats["epoch"].to_string(), stats, export(&format!("then-{at}"), &[])));
     }
-    run(&state, "test://?frames=40", &[]);
+    run(&state, &videos.short()[1], &[]);
     let now = stats(&state, &[]);
     assert!(then[0].1["nodes"].as_u64().unwrap() > 0, "nothing was found: the test shows nothing");
     assert_ne!(then[0].1["digests"], then[1].1["digests"], "nothing changed: the test shows nothing");

@@ -4,11 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use kinetograph_dataflows::graph::Diff;
 use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::id::NodeId;
 
-use super::turn::Changes;
+use super::turn::{Changes, Net};
 
 /// Every collection, each record once.
 #[derive(Debug, Default)]
@@ -50,7 +49,7 @@ impl Held {
 
 fn labels<K: Ord + std::fmt::Debug, V: PartialEq>(
     held: &mut BTreeMap<K, V>,
-    changes: Vec<((K, V), Diff)>,
+    changes: Net<(K, V)>,
 ) -> anyhow::Result<()> {
     for ((key, value), diff) in changes {
         match (diff, held.entry(key)) {
@@ -62,7 +61,7 @@ fn labels<K: Ord + std::fmt::Debug, V: PartialEq>(
     Ok(())
 }
 
-fn set<T: Ord + std::fmt::Debug>(held: &mut BTreeSet<T>, changes: Vec<(T, Diff)>) -> anyhow::Result<()> {
+fn set<T: Ord + std::fmt::Debug>(held: &mut BTreeSet<T>, changes: Net<T>) -> anyhow::Result<()> {
     for (record, diff) in changes {
         let fits = match diff {
             -1 => held.remove(&record),

@@ -33,23 +33,26 @@ pub struct Given {
     pub decisions: Vec<Decision>,
 }
 
+/// Records of a collection that come (1) or go (-1).
+pub type Net<D> = Vec<(D, Diff)>;
+
 /// What an epoch changes, net.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Node to the cell that stores it.
-    pub cells: Vec<((NodeId, CellId), Diff)>,
+    pub cells: Net<(NodeId, CellId)>,
     /// Node to its group.
-    pub groups: Vec<((NodeId, GroupId), Diff)>,
+    pub groups: Net<(NodeId, GroupId)>,
     /// Node and cell to the best neighbours there.
-    pub lists: Vec<(((NodeId, CellId), List), Diff)>,
+    pub lists: Net<((NodeId, CellId), List)>,
     /// Child clusters.
-    pub clusters: Vec<(Cluster, Diff)>,
+    pub clusters: Net<Cluster>,
     /// Inter-instance edges.
-    pub inter: Vec<((NodeId, NodeId), Diff)>,
+    pub inter: Net<(NodeId, NodeId)>,
     /// Transitive pairs with their reasons.
-    pub pairs: Vec<(Pair, Diff)>,
+    pub pairs: Net<Pair>,
     /// Node to its class.
-    pub classes: Vec<((NodeId, ClassId), Diff)>,
+    pub classes: Net<(NodeId, ClassId)>,
     /// What could not be followed.
     pub misfits: Vec<String>,
 }
@@ -84,7 +87,7 @@ impl Changes {
     }
 }
 
-fn settle<D: Ord + Clone + 'static>(changes: &mut Vec<(D, Diff)>) {
+fn settle<D: Ord + Clone + 'static>(changes: &mut Net<D>) {
     consolidate(changes);
     changes.sort_by(|(a, x), (b, y)| x.cmp(y).then_with(|| a.cmp(b)));
 }
