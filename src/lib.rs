@@ -3,12 +3,14 @@
 //! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
 //! trainer and the command line.
 
+pub mod bench_graph;
 pub mod cli;
 pub mod config;
 pub mod embed;
 pub mod export;
 pub mod feed;
 pub mod gallery;
+pub mod peak_rss;
 pub mod run;
 pub mod state;
 pub mod stats;

@@ -18,6 +18,7 @@ use super::outputs::{EpochOutputs, Slice};
 use super::worker::{Share, Stored};
 use super::{Settings, Shared};
 use crate::state::digest::Digest;
+use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
 use crate::state::record::{Counts, EpochDelta, EpochLog, NodeRecord, SourceRecord};
 use crate::state::{State, StateError, encode};
@@ -255,6 +256,7 @@ impl Committer {
         batch.put(Table::Deltas, key::epoch(epoch), encode(&delta(&outputs)));
         self.forget_deltas(epoch, &mut batch);
         batch.put(Table::Meta, key::EPOCH, encode(&epoch));
+        history::keep(&self.state.view()?, epoch, &mut batch)?;
         self.state.commit(&batch)?;
         self.count(&outputs, start.elapsed());
         Ok(())
