@@ -3,6 +3,7 @@
 //! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
 //! trainer and the command line.
 
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod embed;
