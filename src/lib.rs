@@ -9,6 +9,7 @@ pub mod config;
 pub mod embed;
 pub mod export;
 pub mod feed;
+pub mod forget;
 pub mod gallery;
 pub mod run;
 pub mod state;

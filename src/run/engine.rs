@@ -32,6 +32,7 @@ use crate::store::{Batch, Table};
 /// When the state cannot be opened, read or written, belongs to other settings, or its stored graph is inconsistent. A
 /// source that fails is no error: the report names it.
 pub fn run(config: &Config, options: &Options, interrupted: &dyn Fn() -> bool) -> anyhow::Result<Report> {
+    crate::forget::finish(&options.state)?;
     run_over(State::open(&options.state)?, config, options, interrupted)
 }
 
