@@ -290,3 +290,62 @@ fn a_state_that_somebody_writes_to_is_left_alone() {
     assert_eq!(output.status.code(), Some(3));
     assert!(said(&output).contains("another kinetograph process"), "{}", said(&output));
 }
+
+#[test]
+fn nobody_trains_meanwhile() {
+    let (videos, dir) = (Videos::find().small(), tempfile::tempdir().unwrap());
+    let state = dir.path().join("state");
+    done(&batch(&state, &videos[..1], &[]).output().unwrap());
+    let before = digests(&state);
+    std::fs::create_dir(state.join("train")).unwrap();
+    let training = kinetograph::train::lock::take(&state.join("train")).unwrap();
+    let output = forget(&state, &["--older-than", "0s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said(&output).contains("a training is under way"), "{}", said(&output));
+    assert_eq!(digests(&state), before);
+    drop(training);
+    let nowhere = dir.path().join("nowhere").display().to_string();
+    let output = forget(&state, &["--older-than", "0s", "--checkpoint", &nowhere]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("nowhere"), "{}", said(&output));
+    assert_eq!(digests(&state), before);
+    done(&forget(&state, &["--older-than", "0s"]).output().unwrap());
+    assert_eq!(stats(&state)["nodes"], 0);
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_training_goes_on_without_what_was_forgotten() {
+    use kinetograph::train::checkpoint::{Checkpoint, list};
+
+    let (videos, dir) = (Videos::find().short(), tempfile::tempdir().unwrap());
+    let state = dir.path().join("state");
+    let mut command = batch(&state, &videos, &SMALL_CELLS);
+    command.args(["--train", "--set", "train.max_steps=6", "--set", "train.checkpoint_every=3"]);
+    done(
+        &command
+            .args(["--set", "train.batch_pairs=4", "--set", "train.updates_per_node=1"])
+            .output()
+            .unwrap(),
+    );
+    let named = |of_it: &dyn Fn(NodeId) -> bool| {
+        let mut named = 0;
+        for (_, file) in list(&state.join("train")).unwrap() {
+            let checkpoint = Checkpoint::read(&file).unwrap();
+            let (transitive, intra, _) = checkpoint.replay().unwrap();
+            let pairs = transitive.kept.iter().chain(&intra.kept).flat_map(|(a, b)| [*a, *b]);
+            named += pairs.chain(checkpoint.order().unwrap()).filter(|node| of_it(*node)).count();
+        }
+        named
+    };
+    let its = |node: NodeId| node.source().0 == 2;
+    assert!(named(&its) > 0, "the checkpoints never knew what is forgotten: the test shows nothing");
+    let output = forget(&state, &["--source", &last_name(&videos)]).output().unwrap();
+    done(&output);
+    assert!(said(&output).contains("replay buffers"), "{}", said(&output));
+    assert!(named(&its) == 0 && named(&|_| true) > 0);
+    let mut train = kinetograph(&["train", "--steps", "12", "--state"]);
+    let output = train.arg(&state).args(["--set", "train.batch_pairs=4"]).output().unwrap();
+    done(&output);
+    assert!(said(&output).contains("12 steps"), "{}", said(&output));
+    assert_eq!(named(&its), 0);
+}
