@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use crate::program::{SMALL_CELLS, batch, digests, done, kinetograph, stats, verify};
+use crate::program::{SMALL_CELLS, batch, digests, done, stats, verify};
 use crate::video::Videos;
 
 const BUDGET: u64 = 24;
@@ -72,7 +72,7 @@ fn followed(state: &Path) {
     let mut came: BTreeMap<_, bool> = BTreeMap::new();
     // Epoch after epoch, as a trainer that never lags.
     for (epoch, delta) in view.deltas(0).unwrap() {
-        delta.nodes.iter().for_each(|(node, diff)| drop(came.insert(*node, *diff > 0)));
+        came.extend(delta.nodes.iter().map(|(node, diff)| (*node, *diff > 0)));
         let delta = kinetograph::train::feed::Delta {
             epoch,
             nodes: delta.nodes,
@@ -102,31 +102,42 @@ fn killed_while_nodes_go_it_ends_with_the_graph_of_a_run_that_was_not() {
     let mut rng = Pcg64::seed_from_u64(11);
     let (mut kills, mut retiring) = (0, 0);
     let mut last_epoch = 0;
-    for _ in 0..12 {
+    'lives: loop {
         let mut child = batch(&killed, &videos, &["--quiet", "--workers", "2"])
             .args(settings("redundant"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(rng.random_range(300..3000)));
-        if child.try_wait().unwrap().is_some() {
-            break;
-        }
+        // A few epochs on, or as soon as something new is to go.
+        let goal = last_epoch + rng.random_range(4..16);
+        let while_nodes_go = kills % 2 == 0;
+        let pending = loop {
+            if child.try_wait().unwrap().is_some() {
+                break 'lives;
+            }
+            let (epoch, pending) = moment(&killed);
+            if epoch >= goal || (while_nodes_go && pending && epoch > last_epoch) {
+                break pending;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        if kinetograph(&["stats", "--state"]).arg(&killed).output().unwrap().status.success() {
-            let state = State::open_read(&killed).unwrap();
-            let view = state.view().unwrap();
-            let pending = !view.retiring(8).unwrap().is_empty();
-            retiring += usize::from(pending && view.epoch().unwrap() > last_epoch);
-            last_epoch = view.epoch().unwrap();
-        }
+        retiring += usize::from(pending);
+        last_epoch = moment(&killed).0;
     }
     println!("{kills} kills, {retiring} of them between a decision and its effect");
-    run(&killed, &videos, "redundant", "1");
     assert!(kills >= 3 && retiring >= 1, "{kills} kills, {retiring} while nodes were to go");
+    run(&killed, &videos, "redundant", "1");
     assert_eq!(digests(&killed), digests(&whole));
     verify(&killed);
+}
+
+/// The last epoch of a state, and whether nodes are to go after it; 0 while there is none.
+fn moment(state: &Path) -> (u64, bool) {
+    let Ok(state) = State::open_read(state) else { return (0, false) };
+    let view = state.view().unwrap();
+    (view.epoch().unwrap(), !view.retiring(8).unwrap().is_empty())
 }
