@@ -2,6 +2,7 @@
 
 mod bench;
 mod embed;
+mod forget;
 mod look;
 #[cfg(feature = "ingest")]
 mod run;
@@ -51,6 +52,8 @@ enum Command {
     Stats(look::StatsArguments),
     /// Recompute everything by plain code and compare; exit code 1 when something differs
     Verify(look::VerifyArguments),
+    /// Take back a source, a node or everything old, for good
+    Forget(forget::Arguments),
     /// Print every setting with its value
     Config(ConfigArguments),
     /// Write nodes, vectors, neighbours, clusters, edges, pairs and crops as files
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::train(&arguments),
         Command::Stats(arguments) => look::stats(&arguments),
         Command::Verify(arguments) => look::verify(&arguments),
+        Command::Forget(arguments) => forget::forget(&arguments),
         Command::Config(arguments) => {
             arguments.read().map_err(Into::into).and_then(|config| print(&config.to_toml()))
         }

@@ -33,6 +33,8 @@ pub struct Config {
     pub embed: Embed,
     /// Neighbours, codebook, clusters.
     pub graph: kinetograph_dataflows::graph::Settings,
+    /// How many nodes the graph holds at most, and which go first.
+    pub budget: crate::budget::Settings,
     /// Training.
     pub train: crate::train::settings::Settings,
 }

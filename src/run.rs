@@ -5,15 +5,14 @@
 //!                                   ^-------- decisions, committed epoch --------'
 //! ```
 
+pub mod changes;
 #[cfg(feature = "ingest")]
 pub mod committer;
 #[cfg(feature = "ingest")]
 pub mod engine;
-#[cfg(feature = "ingest")]
 pub mod hydrate;
 #[cfg(feature = "ingest")]
 pub mod lanes;
-#[cfg(feature = "ingest")]
 pub mod outputs;
 pub mod progress;
 #[cfg(feature = "ingest")]

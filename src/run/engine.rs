@@ -19,6 +19,7 @@ use super::report::Report;
 use super::sources::{enlist, share_out};
 use super::worker::{Crew, work};
 use super::{Options, Shared};
+use crate::budget::Evicting;
 use crate::config::{Config, graph_settings};
 use crate::peak_rss::peak_rss_bytes;
 use crate::state::record::MadeWith;
@@ -32,6 +33,7 @@ use crate::store::{Batch, Table};
 /// When the state cannot be opened, read or written, belongs to other settings, or its stored graph is inconsistent. A
 /// source that fails is no error: the report names it.
 pub fn run(config: &Config, options: &Options, interrupted: &dyn Fn() -> bool) -> anyhow::Result<Report> {
+    crate::forget::finish(&options.state)?;
     run_over(State::open(&options.state)?, config, options, interrupted)
 }
 
@@ -53,7 +55,7 @@ pub fn run_over(
 
     let view = state.view()?;
     let committed = view.epoch()?;
-    let stored = stored(&state, &view)?;
+    let stored = Arc::new(stored(&state, &view, config.engine.decision_delay_epochs)?);
     drop(view);
 
     let shared = Arc::new(Shared::new(committed));
@@ -63,9 +65,11 @@ pub fn run_over(
     // A closed epoch gives few decisions, and worker 0 looks for them after each: this never fills up.
     let (decisions_in, decisions) = bounded(4096);
     let until_idle = options.until_idle || options.batch;
+    let budget = config.budget.nodes(embedder.dim(), config.graph.neighbours.k);
     let committer = Committer::new(
         state.clone(),
         (&config.engine, &config.graph),
+        Evicting::new(config.budget.policy, budget),
         &stored,
         shared.clone(),
         tallies.clone(),
@@ -76,7 +80,7 @@ pub fn run_over(
         settings: config.engine.clone(),
         ingest: config.ingest.clone(),
         batch: options.batch,
-        stored,
+        stored: Mutex::new(vec![stored; workers]),
         start: committed,
         shared: shared.clone(),
         shares: shares_in,
@@ -102,6 +106,7 @@ pub fn run_over(
             sources,
             frames: tallies.frames.load(Ordering::Relaxed),
             nodes: tallies.nodes.load(Ordering::Relaxed),
+            retired: tallies.retired.load(Ordering::Relaxed),
             pairs: tallies.pairs.load(Ordering::Relaxed) as i64,
             epoch: shared.committed(),
         });
@@ -121,6 +126,7 @@ pub fn run_over(
 
     let mut report = Report::of_state(&state, config.graph.neighbours.k)?;
     report.sources_failed.extend(enlisted.failed);
+    report.sources_forgotten = enlisted.forgotten;
     if let Some(summary) = trained? {
         report.train_steps = summary.steps;
         report.train_steps_per_s = summary.steps_per_s;
@@ -131,6 +137,8 @@ pub fn run_over(
     let seconds = start.elapsed().as_secs_f64();
     report.frames_this_run = tallies.frames.load(Ordering::Relaxed);
     report.nodes_this_run = tallies.nodes.load(Ordering::Relaxed);
+    report.retired_this_run = tallies.retired.load(Ordering::Relaxed);
+    report.budget = budget as u64;
     report.seconds = seconds;
     let since = |then: Option<Instant>| then.map(|then| (then - start).as_secs_f64());
     // Training may go on after the last frame.

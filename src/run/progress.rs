@@ -18,6 +18,8 @@ pub struct Figures {
     pub frames: u64,
     /// Nodes committed in this run.
     pub nodes: u64,
+    /// Nodes that the budget took back in this run.
+    pub retired: u64,
     /// Pairs that came in this run, less those that went.
     pub pairs: i64,
     /// The last committed epoch.
@@ -50,10 +52,11 @@ impl Progress {
 
     /// Draws the graph's line.
     pub fn graph(&self, figures: &Figures) {
-        let Figures { ended, sources, frames, nodes, pairs, epoch } = figures;
+        let Figures { ended, sources, frames, nodes, retired, pairs, epoch } = figures;
+        let retired = if *retired > 0 { format!(" ({retired} retired)") } else { String::new() };
         let rate = *frames as f64 / self.start.elapsed().as_secs_f64().max(1e-3);
         self.graph.set_message(format!(
-            "{ended}/{sources} sources done · {frames} frames ({rate:.0}/s) · {nodes} nodes · {pairs} pairs · epoch {epoch}"
+            "{ended}/{sources} sources done · {frames} frames ({rate:.0}/s) · {nodes} nodes{retired} · {pairs} pairs · epoch {epoch}"
         ));
         self.graph.tick();
     }

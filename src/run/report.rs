@@ -35,6 +35,8 @@ pub struct Report {
     pub sources_succeeded: u64,
     /// Sources that failed, and why.
     pub sources_failed: Vec<FailedSource>,
+    /// Sources of this run that were forgotten before, or have the content of one: they are not taken in again.
+    pub sources_forgotten: Vec<String>,
     /// Frames with at least one mined region.
     pub mined: u64,
     /// Frames without one, by reason.
@@ -49,6 +51,14 @@ pub struct Report {
     pub nodes: u64,
     /// Nodes that this run added.
     pub nodes_this_run: u64,
+    /// Nodes that the budget took back.
+    pub retired: u64,
+    /// Nodes that the budget took back in this run.
+    pub retired_this_run: u64,
+    /// Nodes that somebody had forgotten.
+    pub forgotten: u64,
+    /// Nodes that the graph holds at most, by the setting or by the machine's memory.
+    pub budget: u64,
     /// Child clusters.
     pub clusters: u64,
     /// Inter-instance edges.
@@ -110,7 +120,8 @@ impl Report {
         Ok(Report {
             frames: stats.frames,
             sources_ended: stats.sources.ended as u64,
-            sources_succeeded: sources.values().filter(|s| s.failure.is_none()).count() as u64,
+            sources_succeeded: sources.values().filter(|s| s.failure.is_none() && !s.forgotten).count()
+                as u64,
             sources_failed: failed.collect(),
             mined: counts.mined,
             rejected: counts.rejected,
@@ -118,6 +129,8 @@ impl Report {
             tracks_started: counts.tracks_started,
             tracks_lost: counts.tracks_lost,
             nodes: stats.nodes as u64,
+            retired: stats.retired,
+            forgotten: stats.forgotten,
             clusters: stats.clusters as u64,
             inter_edges: stats.inter_edges as u64,
             inter_edges_one_track: stats.inter_within_track,
@@ -144,7 +157,15 @@ impl fmt::Display for Report {
             "objects   {} frames with something moving, {} tracks finished of {} begun",
             self.mined, self.tracks, self.tracks_started
         )?;
-        writeln!(f, "nodes     {} in {} cells, {} new", self.nodes, self.cells, self.nodes_this_run)?;
+        let retired = match self.retired_this_run {
+            0 => String::new(),
+            retired => format!(", {retired} retired (budget {})", self.budget),
+        };
+        writeln!(
+            f,
+            "nodes     {} in {} cells, {} new{retired}",
+            self.nodes, self.cells, self.nodes_this_run
+        )?;
         writeln!(
             f,
             "edges     {} between instances (from {} clusters), {} within",
@@ -163,6 +184,9 @@ impl fmt::Display for Report {
             self.epochs,
             self.commit_ms[0]
         )?;
+        for source in &self.sources_forgotten {
+            write!(f, "\nforgotten {source}: not taken in again; another --state takes it in")?;
+        }
         for failed in &self.sources_failed {
             write!(f, "\nfailed    {}: {}", failed.source, failed.reason)?;
         }

@@ -1,6 +1,6 @@
 //! Which sources a run reads: arguments become sources, sources get their ids for good.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kinetograph_dataflows::id::SourceId;
 
@@ -20,6 +20,8 @@ pub struct Enlisted {
     pub waiting: Vec<Waiting>,
     /// Sources whose end was committed before.
     pub ended_before: u64,
+    /// Sources that were forgotten, or have the content of one: they are not taken in again.
+    pub forgotten: Vec<String>,
     /// Sources that could not even be looked at.
     pub failed: Vec<FailedSource>,
 }
@@ -40,6 +42,9 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
         }
     }
     let known = state.view()?.sources()?;
+    // Content that was forgotten stays so under another name.
+    let forgotten: HashSet<String> =
+        known.values().filter(|source| source.forgotten).map(|source| source.fingerprint.clone()).collect();
     let mut next = known.keys().next_back().map_or(0, |id| id.0 + 1);
     let mut ids: HashMap<(String, String), (SourceId, u64, bool)> = known
         .into_iter()
@@ -55,6 +60,10 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
                 continue;
             }
         };
+        if forgotten.contains(&fingerprint) {
+            enlisted.forgotten.push(source.uri.clone());
+            continue;
+        }
         let identity = (source.uri.clone(), fingerprint);
         if let Some((id, position, ended)) = ids.get(&identity).copied() {
             if ended {
@@ -79,6 +88,7 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
             ended: false,
             failure: None,
             counts: Counts::default(),
+            forgotten: false,
         };
         batch.put(Table::Sources, key::source(id), encode(&record));
         ids.insert(identity, (id, 0, false));
