@@ -93,6 +93,7 @@ pub struct Shared {
     finished: OnceLock<Instant>,
     stop: AtomicBool,
     fault: Mutex<Option<String>>,
+    notices: Mutex<Vec<String>>,
     news: Condvar,
     news_lock: Mutex<()>,
     workers: Mutex<Vec<Thread>>,
@@ -162,6 +163,16 @@ impl Shared {
     /// Why everything was ended, if something failed.
     pub fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has `notice` shown to whoever watches the run.
+    pub fn notice(&self, notice: String) {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+    }
+
+    /// Takes the notices that were not shown yet.
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Registers the calling thread to be unparked at news.

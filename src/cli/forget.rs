@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Vec<PathBuf>,
     /// Dataflow workers [default: half the cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::workers)]
     workers: Option<usize>,
 }
 

@@ -318,6 +318,7 @@ impl Committer {
                 if let Some(end) = end {
                     record.ended = true;
                     record.failure = end.as_ref().err().cloned();
+                    record.failure.iter().for_each(|reason| self.shared.notice(reason.clone()));
                 }
                 touched.insert(*source);
             }

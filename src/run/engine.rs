@@ -15,7 +15,7 @@ use kinetograph_dataflows::wire::Plan;
 use super::committer::{Committer, Tallies};
 use super::hydrate::stored;
 use super::progress::{self, Figures, Progress};
-use super::report::Report;
+use super::report::{FailedSource, Report};
 use super::sources::{enlist, share_out};
 use super::worker::{Crew, work};
 use super::{Options, Shared};
@@ -64,7 +64,8 @@ pub fn run_over(
     let (shares_in, shares) = bounded(workers * 2);
     // A closed epoch gives few decisions, and worker 0 looks for them after each: this never fills up.
     let (decisions_in, decisions) = bounded(4096);
-    let until_idle = options.until_idle || options.batch;
+    let nothing_to_read = enlisted.named.is_empty() && !enlisted.failed.is_empty();
+    let until_idle = options.until_idle || options.batch || nothing_to_read;
     let budget = config.budget.nodes(embedder.dim(), config.graph.neighbours.k);
     let committer = Committer::new(
         state.clone(),
@@ -87,7 +88,7 @@ pub fn run_over(
         decisions,
     });
     let lanes = share_out(enlisted.waiting, config.engine.lanes, workers);
-    let trainer = options
+    let mut trainer = options
         .train
         .then(|| crate::run::training::start(config, &state, &shared))
         .transpose()
@@ -96,10 +97,21 @@ pub fn run_over(
     let committing = thread::Builder::new().name("committer".into()).spawn(move || committer.run(&shares))?;
     let working = start_workers(crew, lanes, workers, &shared)?;
     let progress = Progress::new(options.quiet);
-    let trained = || trainer.as_ref().is_none_or(|trainer| trainer.is_finished());
-    while !shared.stopped() && (!shared.finished() || !trained()) {
+    for FailedSource { source, reason } in &enlisted.failed {
+        progress.tell(&format!("{source}: {reason}"));
+    }
+    let mut trained = None;
+    while !shared.stopped() && (!shared.finished() || trainer.is_some()) {
         if interrupted() {
             shared.stop();
+        }
+        shared.notices().iter().for_each(|notice| progress.tell(notice));
+        if let Some(ended) = trainer.take_if(|trainer| trainer.is_finished()) {
+            let result = ended.join();
+            if let Err(error) = &result {
+                progress.tell(&format!("training stopped: {error:#}; the graph goes on without it"));
+            }
+            trained = Some(result);
         }
         progress.graph(&Figures {
             ended: tallies.sources_ended.load(Ordering::Relaxed),
@@ -116,23 +128,28 @@ pub fn run_over(
         shared.wait_finished(progress::EVERY);
     }
     progress.clear();
+    shared.notices().iter().for_each(|notice| progress.tell(notice));
 
     working.join().map_err(|_| anyhow!("a worker thread panicked"))?;
     committing.join().map_err(|_| anyhow!("the committer panicked"))?;
-    let trained = trainer.map(|trainer| trainer.join()).transpose();
+    let trained = trainer.map(|trainer| trainer.join()).or(trained);
     if let Some(fault) = shared.fault() {
         return Err(anyhow!(fault));
     }
 
-    let mut report = Report::of_state(&state, config.graph.neighbours.k)?;
+    let mut report = Report::of_state(&state, &enlisted.named, config.graph.neighbours.k)?;
     report.sources_failed.extend(enlisted.failed);
     report.sources_forgotten = enlisted.forgotten;
-    if let Some(summary) = trained? {
-        report.train_steps = summary.steps;
-        report.train_steps_per_s = summary.steps_per_s;
-        report.loss_first = summary.loss_first;
-        report.loss_last = summary.loss_last;
-        report.seconds_by_stage.insert("train".into(), summary.seconds);
+    match trained {
+        Some(Ok(summary)) => {
+            report.train_steps = summary.steps;
+            report.train_steps_per_s = summary.steps_per_s;
+            report.loss_first = summary.loss_first;
+            report.loss_last = summary.loss_last;
+            report.seconds_by_stage.insert("train".into(), summary.seconds);
+        }
+        Some(Err(error)) => report.train_failed = Some(format!("{error:#}")),
+        None => {}
     }
     let seconds = start.elapsed().as_secs_f64();
     report.frames_this_run = tallies.frames.load(Ordering::Relaxed);

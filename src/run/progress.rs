@@ -28,7 +28,7 @@ pub struct Figures {
 
 /// The lines.
 pub struct Progress {
-    _lines: MultiProgress,
+    lines: MultiProgress,
     graph: ProgressBar,
     training: ProgressBar,
     start: Instant,
@@ -47,7 +47,7 @@ impl Progress {
             bar
         };
         let (graph, training) = (line("graph"), line("training"));
-        Progress { graph, training, start: Instant::now(), _lines: lines }
+        Progress { graph, training, start: Instant::now(), lines }
     }
 
     /// Draws the graph's line.
@@ -66,6 +66,11 @@ impl Progress {
         let loss = if loss.is_finite() { format!(" · loss {loss:.3}") } else { String::new() };
         self.training.set_message(format!("{steps} steps{loss}"));
         self.training.tick();
+    }
+
+    /// Writes a line of its own to standard error, above the others.
+    pub fn tell(&self, text: &str) {
+        self.lines.suspend(|| eprintln!("kinetograph: {text}"));
     }
 
     /// Clears the lines.

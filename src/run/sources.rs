@@ -1,6 +1,6 @@
 //! Which sources a run reads: arguments become sources, sources get their ids for good.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kinetograph_dataflows::id::SourceId;
 
@@ -24,6 +24,8 @@ pub struct Enlisted {
     pub forgotten: Vec<String>,
     /// Sources that could not even be looked at.
     pub failed: Vec<FailedSource>,
+    /// Every source that was named and could be looked at.
+    pub named: BTreeSet<SourceId>,
 }
 
 /// Finds the sources that `arguments` name and gives an id to those the state has not seen.
@@ -41,6 +43,7 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
             }
         }
     }
+    kinetograph_pipelines::tell_apart(&mut sources);
     let known = state.view()?.sources()?;
     // Content that was forgotten stays so under another name.
     let forgotten: HashSet<String> =
@@ -66,6 +69,7 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
         }
         let identity = (source.uri.clone(), fingerprint);
         if let Some((id, position, ended)) = ids.get(&identity).copied() {
+            enlisted.named.insert(id);
             if ended {
                 enlisted.ended_before += 1;
             } else if !enlisted.waiting.iter().any(|w| w.id == id) {
@@ -92,6 +96,7 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
         };
         batch.put(Table::Sources, key::source(id), encode(&record));
         ids.insert(identity, (id, 0, false));
+        enlisted.named.insert(id);
         enlisted.waiting.push(Waiting { id, source, position: 0 });
     }
     if !batch.is_empty() {

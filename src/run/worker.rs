@@ -223,7 +223,10 @@ fn send_closed(
         let exhausted = exhausted_from.is_some_and(|from| *next >= from);
         let share = Share { epoch: *next, outputs: gathered.take(*next), exhausted };
         if crew.shares.send(share).is_err() {
-            crew.shared.fail("the committer is gone".to_string());
+            // It leaves before us when the run is told to stop.
+            if !crew.shared.stopped() {
+                crew.shared.fail("the committer is gone".to_string());
+            }
             return false;
         }
         *next += 1;
