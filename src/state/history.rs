@@ -2,7 +2,8 @@
 //!
 //! Cells, lists, clusters, edges, nodes, sources and totals are kept here as they were before the epoch; pairs, groups and
 //! classes go back by the deltas that the trainer follows too. Of a crop or vector that goes only its digest is kept: a
-//! node that was retired since is listed in what a past epoch shows, without picture and vector. Stills do not go back.
+//! node that was retired since is listed in what a past epoch shows, without picture and vector. Stills do not go back, and
+//! sources that are known now are shown, with nothing taken of them before they came.
 
 use std::collections::{BTreeMap, BTreeSet};
 
