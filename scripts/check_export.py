@@ -3,6 +3,7 @@
 
     python3 scripts/check_export.py DIR
 
+DIR is what `kinetograph export` or `kinetograph bench graph` wrote.
 Needs Python 3 and numpy, and nothing of the program that wrote DIR. Scores here are dot products in double
 precision; those of the export are single precision in a fixed order of summation. So two nodes may have changed
 places in a list, or a node its cell, where the scores are within 1e-6 of each other; nothing else may differ.
@@ -181,6 +182,7 @@ class Export:
         if mark["kinetograph_export"] != 1:
             raise ValueError(f"export.json: layout {mark['kinetograph_export']}, this script reads 1")
         self.rules, self.epoch = mark["rules"], mark["epoch"]
+        self.crops = mark["rows"]["crops"]
         codebook = json.loads((folder / "codebook.json").read_text("utf-8"))
         self.codebook = Codebook(codebook["decisions"], self.epoch)
         columns = "node source frame pts_ns x y w h track view cell group class".split()
@@ -206,6 +208,9 @@ class Export:
         self.inter, self.intra = (
             {(int(a), int(b)) for a, b, kind in edges if kind == wanted} for wanted in ("inter", "intra")
         )
+        lacking = len(self.ids) - mark["rows"]["vectors"]
+        if lacking > 0:
+            raise ValueError(f"{lacking} of {len(self.ids)} nodes were retired since and have no vector any more")
         pairs = table(folder, "pairs.tsv", ["a", "b", "kind", "via_a", "via_b"])
         self.pairs = {(int(a), int(b), kind, int(x), int(y)) for a, b, kind, x, y in pairs}
 
@@ -218,7 +223,8 @@ class Export:
                 return f"node {node}: source, track or view is not what its id says"
             if row["frame"] >= self.frames.get(row["source"], 0):
                 return f"node {node}: its source has no frame {row['frame']}"
-            if not (self.folder / "crops" / f"{node}.jpg").is_file():
+            # A graph over vectors from elsewhere has no pictures at all.
+            if self.crops and not (self.folder / "crops" / f"{node}.jpg").is_file():
                 return f"node {node}: no crop"
         return None
 

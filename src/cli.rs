@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod embed;
 mod forget;
 mod look;
@@ -57,6 +58,9 @@ enum Command {
     Config(ConfigArguments),
     /// Write nodes, vectors, neighbours, clusters, edges, pairs and crops as files
     Export(look::ExportArguments),
+    /// Run a part of the engine over data from outside, and tell what it took
+    #[command(subcommand)]
+    Bench(bench::Part),
     /// Make a page and a picture of what was found
     Gallery(look::GalleryArguments),
     /// What moves in a video, frame by frame
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
             arguments.read().map_err(Into::into).and_then(|config| print(&config.to_toml()))
         }
         Command::Export(arguments) => look::export(&arguments),
+        Command::Bench(bench::Part::Graph(arguments)) => bench::graph(&arguments),
         Command::Gallery(arguments) => look::gallery(&arguments),
         #[cfg(feature = "ingest")]
         Command::Mine(arguments) => vision::mine(&arguments),

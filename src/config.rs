@@ -134,6 +134,14 @@ impl Config {
         toml::to_string(&self.table()).unwrap_or_default()
     }
 
+    /// All of it as JSON.
+    ///
+    /// # Errors
+    /// Never for a configuration that was read: every setting is a plain value.
+    pub fn to_json(&self) -> serde_json::Result<serde_json::Value> {
+        serde_json::to_value(self.table())
+    }
+
     fn table(&self) -> Table {
         // Settings are plain structs, so they always have a table.
         let mut value = Value::try_from(self).unwrap_or_else(|_| Value::Table(Table::new()));

@@ -227,6 +227,7 @@ fn transaction(
         batch.put(Table::Sources, key::source(*source), encode(&tombstone(record)));
     }
     history::scrub(view, chosen, settings.rebuild_codebook, &mut batch)?;
+    crate::state::history::erase(view, &mut batch)?;
     for (order, decision) in decisions.iter().enumerate() {
         batch.put(Table::Decisions, key::decision(epoch, order as u64), encode(decision));
     }

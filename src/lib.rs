@@ -3,6 +3,7 @@
 //! This crate is the engine around the dataflow of [`kinetograph_dataflows`]: the durable store, the run loop, the
 //! trainer and the command line.
 
+pub mod bench_graph;
 pub mod budget;
 pub mod cli;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod export;
 pub mod feed;
 pub mod forget;
 pub mod gallery;
+pub mod peak_rss;
 pub mod run;
 pub mod state;
 pub mod stats;

@@ -26,7 +26,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -89,8 +89,8 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct Shared {
     committed: AtomicU64,
-    restored: AtomicBool,
-    finished: AtomicBool,
+    restored: OnceLock<Instant>,
+    finished: OnceLock<Instant>,
     stop: AtomicBool,
     fault: Mutex<Option<String>>,
     news: Condvar,
@@ -117,24 +117,29 @@ impl Shared {
 
     /// What the state held is back in memory and checked.
     pub fn restore(&self) {
-        self.restored.store(true, Ordering::Release);
+        self.restored.get_or_init(Instant::now);
         self.wake();
     }
 
-    /// Whether what the state held is back in memory.
-    pub fn restored(&self) -> bool {
-        self.restored.load(Ordering::Acquire)
+    /// When what the state held was back in memory.
+    pub fn restored_at(&self) -> Option<Instant> {
+        self.restored.get().copied()
     }
 
     /// Nothing is left to take in: the dataflow may end.
     pub fn finish(&self) {
-        self.finished.store(true, Ordering::Release);
+        self.finished.get_or_init(Instant::now);
         self.wake();
     }
 
     /// Whether the dataflow has taken in and committed all there is.
     pub fn finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
+        self.finished.get().is_some()
+    }
+
+    /// When the dataflow had taken in and committed all there is.
+    pub fn finished_at(&self) -> Option<Instant> {
+        self.finished.get().copied()
     }
 
     /// Ends everything soon; what is not committed is taken again next time.

@@ -1,9 +1,11 @@
 //! What the engine keeps on disk: typed records over the [`store`](crate::store), one transaction an epoch.
 
 pub mod digest;
+pub mod history;
 pub mod key;
 pub mod record;
 pub mod view;
+pub mod visit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +50,21 @@ pub enum StateError {
         table: Table,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An epoch that the state cannot be shown at.
+    #[error(
+        "{place}: cannot be shown as of epoch {asked}: changes are kept from epoch {since} (engine.deltas_kept_epochs) \
+         to {now}, the last"
+    )]
+    NotKept {
+        /// The state's folder.
+        place: String,
+        /// The epoch asked for.
+        asked: u64,
+        /// The earliest that can be shown.
+        since: u64,
+        /// The last committed.
+        now: u64,
     },
     /// A setting that the stored graph depends on is not what it was when the state was made.
     #[error(
@@ -143,6 +160,20 @@ impl State {
     /// [`StateError`] when the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, StateError> {
         Ok(View::new(self.store.snapshot()?, self.place()))
+    }
+
+    /// Everything as of `epoch`: see [`history`] for what is kept. An epoch in which nothing was committed shows what was
+    /// there then.
+    ///
+    /// # Errors
+    /// [`StateError::NotKept`] for an epoch before the earliest that is kept, or after the last; and when the store cannot be read.
+    pub fn view_as_of(&self, epoch: u64) -> Result<View<'_>, StateError> {
+        let view = self.view()?;
+        let (since, now) = (history::since(&view)?, view.epoch()?);
+        if !(since..=now).contains(&epoch) {
+            return Err(StateError::NotKept { place: self.place(), asked: epoch, since, now });
+        }
+        view.rewound(epoch)
     }
 
     /// Makes `batch` durable.

@@ -7,7 +7,8 @@ use kinetograph_dataflows::graph::node::ClassId;
 use kinetograph_dataflows::id::NodeId;
 use serde::Serialize;
 
-use crate::state::{State, StateError};
+use crate::state::view::View;
+use crate::state::{State, StateError, history};
 use crate::store::Table;
 use crate::verify::compare::kind_name;
 
@@ -16,7 +17,7 @@ use crate::verify::compare::kind_name;
 pub struct Stats {
     /// The last committed epoch.
     pub epoch: u64,
-    /// The first epoch whose deltas are kept.
+    /// The earliest epoch that can be shown (`--as-of`).
     pub since: u64,
     /// Videos.
     pub sources: Sources,
@@ -24,6 +25,8 @@ pub struct Stats {
     pub frames: u64,
     /// Views of objects.
     pub nodes: usize,
+    /// Those of them that were retired since this epoch: their crops and vectors are gone.
+    pub retired_since: usize,
     /// Nodes that the budget took back, over the life of the state.
     pub retired: u64,
     /// Nodes that somebody had forgotten, over the life of the state.
@@ -56,7 +59,7 @@ pub struct Stats {
     pub classes: usize,
     /// Nodes in the largest class.
     pub largest_class: usize,
-    /// Whole pictures kept.
+    /// Whole pictures kept now, whichever epoch is shown.
     pub stills: usize,
     /// Epochs in the log.
     pub log_epochs: usize,
@@ -96,6 +99,18 @@ const DIGESTED: [(&str, Table); 10] = [
 /// [`StateError`] when the store cannot be read or a record is damaged.
 pub fn stats(state: &State, k: usize) -> Result<Stats, StateError> {
     let view = state.view()?;
+    stats_of(&view, history::since(&view)?, k)
+}
+
+/// As [`stats`], as of `epoch`.
+///
+/// # Errors
+/// [`StateError`], also when that epoch cannot be shown.
+pub fn stats_as_of(state: &State, epoch: u64, k: usize) -> Result<Stats, StateError> {
+    stats_of(&state.view_as_of(epoch)?, history::since(&state.view()?)?, k)
+}
+
+fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> {
     let sources = view.sources()?;
     let nodes = view.nodes()?;
     let totals = view.totals()?;
@@ -116,7 +131,7 @@ pub fn stats(state: &State, k: usize) -> Result<Stats, StateError> {
     let digests = DIGESTED.iter().map(|(name, table)| Ok((*name, view.digest(*table)?.1.to_string())));
     Ok(Stats {
         epoch: view.epoch()?,
-        since: view.since()?,
+        since,
         sources: Sources {
             all: sources.len(),
             ended: sources.values().filter(|s| s.ended && !s.forgotten).count(),
@@ -125,6 +140,7 @@ pub fn stats(state: &State, k: usize) -> Result<Stats, StateError> {
         },
         frames: sources.values().map(|s| s.counts.frames).sum(),
         nodes: nodes.len(),
+        retired_since: view.retired_since(),
         retired: totals.retired,
         forgotten: totals.forgotten,
         cells: view.cells()?.into_values().collect::<BTreeSet<_>>().len(),
@@ -167,7 +183,7 @@ impl fmt::Display for Stats {
             let space = if note.is_empty() { "" } else { "   " };
             writeln!(f, "{name:<12} {count:>12}{space}{note}")
         };
-        line("epoch", grouped(self.epoch), format!("changes kept from {}", grouped(self.since)))?;
+        line("epoch", grouped(self.epoch), format!("can be shown from {}", grouped(self.since)))?;
         let Sources { all, ended, failed, forgotten } = self.sources;
         let forgotten = if forgotten > 0 { format!(", {forgotten} forgotten") } else { String::new() };
         line("sources", grouped(all), format!("{ended} ended, {failed} failed{forgotten}"))?;
@@ -179,7 +195,11 @@ impl fmt::Display for Stats {
         if self.nodes == 0 {
             return line("nodes", "0".to_string(), "nothing was mined yet".to_string());
         }
-        line("nodes", grouped(self.nodes), format!("of {} tracks", grouped(self.tracks)))?;
+        let retired = match self.retired_since {
+            0 => String::new(),
+            since => format!(", {} of them retired since", grouped(since)),
+        };
+        line("nodes", grouped(self.nodes), format!("of {} tracks{retired}", grouped(self.tracks)))?;
         line("cells", grouped(self.cells), format!("and {} groups", grouped(self.groups)))?;
         line("neighbours", grouped(self.neighbours), format!("in {} lists", grouped(self.lists)))?;
         line("clusters", grouped(self.clusters), String::new())?;

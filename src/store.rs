@@ -39,11 +39,13 @@ pub enum Table {
     Stills = 14,
     /// Decisions about the codebook, by the epoch they take effect at.
     Decisions = 15,
+    /// Epoch to what its transaction replaced.
+    History = 16,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 17] = [
         Table::Meta,
         Table::Sources,
         Table::Nodes,
@@ -60,6 +62,7 @@ impl Table {
         Table::Deltas,
         Table::Stills,
         Table::Decisions,
+        Table::History,
     ];
 }
 

@@ -1,23 +1,31 @@
 //! Is a state what it should be? Everything derived is computed again from what it is derived from, by plain code that
-//! shares nothing with the operators, and compared record by record.
+//! shares nothing with the operators, on all cores, and compared record by record.
+//!
+//! In memory are, once each: the nodes, their vectors, their lists (and then, in their place, who is mutual with whom), and
+//! the collection being compared. Lists that are made again and are as stored are not kept.
 
+pub mod canonical;
 pub mod compare;
+pub mod cores;
 pub mod inputs;
+pub mod nearest;
 pub mod recompute;
 pub mod report;
 pub mod rules;
 
 use std::collections::BTreeSet;
 
+use kinetograph_dataflows::graph::codebook::Codebook;
+use kinetograph_dataflows::graph::node::CellId;
 use kinetograph_dataflows::id::NodeId;
 
 use crate::state::{State, StateError};
-use recompute::Member;
+use nearest::Member;
 pub use report::{Check, Report};
 pub use rules::Rules;
 
 /// Vectors of JPEG crops: n times d values, row after row.
-pub type Embed<'e> = dyn Fn(&[&[u8]]) -> anyhow::Result<Vec<f32>> + 'e;
+pub type Embed<'e> = dyn Fn(&[&[u8]]) -> anyhow::Result<Vec<f32>> + Sync + 'e;
 
 /// Hears the collection being computed, how much of it is done, and how much there is.
 pub type Progress<'p> = dyn Fn(&str, usize, usize) + Sync + 'p;
@@ -48,35 +56,73 @@ pub fn verify(
     if let Some(embed) = embed {
         inputs::embedded(&view, &crops, &vectors, embed, &mut check, progress)?;
     }
+    drop(crops);
     report.push(check);
 
     let length = vectors.values().next().map_or(0, |v| v.len());
     let (codebook, check) = inputs::codebook(&view, report.epoch, length)?;
     report.push(check);
-    let members: Vec<Member> = nodes
-        .iter()
-        .filter_map(|(id, record)| {
-            let vector = vectors.get(id)?.clone();
-            let cell = codebook.cell(&vector);
-            Some(Member { id: *id, pts_ns: record.pts_ns, vector, cell })
-        })
-        .collect();
+    let tracks = recompute::tracks(nodes.keys().copied());
+    let members = members(nodes, vectors, &codebook, progress);
     report.push(compare::cells(&view, &members)?);
     report.push(compare::groups(&view, &members, &codebook)?);
 
-    let total = members.len();
-    let lists = recompute::lists(&members, &codebook, rules, &|done| progress("lists", done, total));
-    report.push(compare::lists(&view, &lists)?);
-    let mutual = recompute::mutual(&lists, rules.k);
-    let clusters = recompute::clusters(&mutual, rules.min_cluster);
-    report.push(compare::set("clusters", view.clusters(), &clusters, compare::cluster_words)?);
+    let (lists, check) =
+        compare::lists(&view, &members, &codebook, rules, &|done, all| progress("lists", done, all))?;
+    report.push(check);
+    let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
+    drop(members);
+    let mutual = recompute::mutual(&ids, &lists, rules.k);
+    drop(lists);
+    let searched = |done| progress("clusters", done, ids.len());
+    let clusters = recompute::clusters(&ids, &mutual, rules.min_cluster, &searched);
+    drop(mutual);
+    report.push(compare::set(
+        "clusters",
+        |see| each(view.clusters(), see),
+        &clusters,
+        compare::cluster_words,
+    )?);
     let inter = recompute::inter(&clusters);
-    report.push(compare::set("inter", view.inter(), &inter, compare::edge_words)?);
-    let tracks = recompute::tracks(nodes.keys().copied());
+    drop(clusters);
+    report.push(compare::set("inter", |see| each(view.inter(), see), &inter, compare::edge_words)?);
     let pairs = recompute::pairs(&inter, &tracks);
-    report.push(compare::set("pairs", view.pairs(), &pairs, compare::pair_words)?);
-    report.push(compare::classes(&view, &recompute::classes(&tracks, &inter))?);
+    report.push(compare::set("pairs", |see| view.each_pair(see), &pairs, compare::pair_words)?);
+    drop(pairs);
+    let nodes: Vec<NodeId> = tracks.values().flatten().copied().collect();
+    report.push(compare::classes(&view, &recompute::classes(&nodes, &tracks, &inter))?);
     Ok(report)
+}
+
+/// Nodes assigned to their cells at a time.
+const TOGETHER: usize = 1024;
+
+/// The nodes that have a vector, each in the cell that `codebook` gives it.
+fn members(
+    nodes: inputs::Nodes,
+    vectors: inputs::Vectors,
+    codebook: &Codebook,
+    progress: &Progress<'_>,
+) -> Vec<Member> {
+    let placed = nodes.iter().filter_map(|(id, record)| {
+        let vector = vectors.get(id)?.clone();
+        Some(Member { id: *id, pts_ns: record.pts_ns, vector, cell: CellId(0) })
+    });
+    let mut members: Vec<Member> = placed.collect();
+    let chunks: Vec<&[Member]> = members.chunks(TOGETHER).collect();
+    let cell = |some: &&[Member]| some.iter().map(|m| codebook.cell(&m.vector)).collect::<Vec<_>>();
+    let done = |chunks: usize| progress("cells", (chunks * TOGETHER).min(members.len()), members.len());
+    let cells = cores::on_all_cores(&chunks, cell, &done);
+    for (member, cell) in members.iter_mut().zip(cells.into_iter().flatten()) {
+        member.cell = cell;
+    }
+    members
+}
+
+/// Shows `see` each of the records, if they could be read.
+fn each<T>(records: Result<Vec<T>, StateError>, see: &mut dyn FnMut(T)) -> Result<(), StateError> {
+    records?.into_iter().for_each(see);
+    Ok(())
 }
 
 /// What was read, or nothing when records of it are damaged: that is then a difference of `check`.

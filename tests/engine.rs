@@ -8,7 +8,7 @@ mod video;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -108,10 +108,13 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let dir = tempfile::tempdir().unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let start = Instant::now();
     done(&run(&whole, &files, &["--workers", "2"]));
+    // Kills fall anywhere in a run, however fast this machine is.
+    let latest_ms = (start.elapsed().as_millis() as u64).max(100);
 
     let mut rng = Pcg64::seed_from_u64(7);
-    let (mut kills, mut progressed) = (0, 0);
+    let (mut kills, mut progressed, mut finished) = (0, 0, 0);
     let mut last_epoch = 0;
     while kills < 25 {
         let mut child =
@@ -123,10 +126,13 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-        std::thread::sleep(Duration::from_millis(rng.random_range(100..2500)));
-        if child.try_wait().unwrap().is_some() {
-            // It got to the end: what is left of the 25 would kill nothing.
-            break;
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..latest_ms)));
+        if child.try_wait().unwrap().is_some_and(|status| status.success()) {
+            // It got to the end between two kills: that end must be right too, and the next kills hit a new state.
+            assert_eq!(digests(&killed), digests(&whole), "after {kills} kills");
+            std::fs::remove_dir_all(&killed).unwrap();
+            (last_epoch, finished) = (0, finished + 1);
+            continue;
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -141,11 +147,8 @@ fn killed_at_25_random_moments_it_ends_with_the_graph_of_a_run_that_was_not() {
         progressed += usize::from(epoch > last_epoch);
         last_epoch = epoch;
     }
-    println!("{kills} kills, {progressed} of them after new epochs");
-    assert!(
-        kills >= 5 && progressed >= 3,
-        "{kills} kills, {progressed} in the middle: the test shows too little"
-    );
+    println!("{kills} kills, {progressed} of them after new epochs, {finished} runs that got to their end");
+    assert!(progressed >= 3, "{progressed} kills in the middle: the test shows too little");
     done(&run(&killed, &files, &["--workers", "1"]));
     assert_eq!(digests(&killed), digests(&whole));
     verify(&killed);

@@ -314,7 +314,7 @@ fn the_numbers_of_a_state_are_those_of_its_collections() {
     let world = world(1);
     let found = stats(&world.state, world.rules.k).unwrap();
     assert_eq!(found.nodes, world.nodes.len());
-    assert_eq!((found.epoch, found.since, found.frames, found.log_epochs), (6, 2, 1500, 6));
+    assert_eq!((found.epoch, found.since, found.frames, found.log_epochs), (6, 6, 1500, 6));
     assert_eq!((found.sources.all, found.sources.ended, found.sources.failed), (3, 2, 1));
     assert_eq!(found.pairs.values().sum::<usize>(), world.pairs.len());
     let distinct: BTreeSet<_> = world.pairs.iter().map(|p| (p.a, p.b)).collect();

@@ -16,6 +16,9 @@ pub(super) struct StatsArguments {
     /// The state
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// As it was at this epoch (`stats` says from which on that can be shown)
+    #[arg(long, value_name = "EPOCH")]
+    as_of: Option<u64>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -26,7 +29,10 @@ pub(super) struct VerifyArguments {
     /// The state
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Say nothing when nothing differs
+    /// Take vectors as they are stored, and do not compute them again from the crops
+    #[arg(long)]
+    no_embed: bool,
+    /// No progress, and nothing said when nothing differs
     #[arg(long, short)]
     quiet: bool,
 }
@@ -36,6 +42,9 @@ pub(super) struct ExportArguments {
     /// The state
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// As it was at this epoch (`stats` says from which on that can be shown)
+    #[arg(long, value_name = "EPOCH")]
+    as_of: Option<u64>,
     /// Folder for the files; new, empty, or an earlier export
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -62,20 +71,13 @@ fn open(dir: &Path) -> anyhow::Result<(State, Config)> {
     Ok((state, config))
 }
 
-fn rules(config: &Config) -> Rules {
-    let near = &config.graph.neighbours;
-    Rules {
-        k: near.k,
-        separation_ns: near.separation_ns(),
-        look_into: near.look_into,
-        min_cluster: config.graph.closure.min_cluster,
-        min_cell: near.min_cell(),
-    }
-}
-
 pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
-    let stats = crate::stats::stats(&state, config.graph.neighbours.k)?;
+    let k = config.graph.neighbours.k;
+    let stats = match arguments.as_of {
+        Some(epoch) => crate::stats::stats_as_of(&state, epoch, k)?,
+        None => crate::stats::stats(&state, k)?,
+    };
     match arguments.json {
         true => print(&serde_json::to_string_pretty(&stats)?),
         false => print(&stats.to_string()),
@@ -94,7 +96,8 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    let report = crate::verify::verify(&state, &rules(&config), Some(&embed), &progress)?;
+    let embed: Option<&crate::verify::Embed<'_>> = if arguments.no_embed { None } else { Some(&embed) };
+    let report = crate::verify::verify(&state, &Rules::of(&config.graph), embed, &progress)?;
     bar.finish_and_clear();
     if !arguments.quiet || report.differences > 0 {
         print(&report.to_string())?;
@@ -104,7 +107,15 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
-    let exported = crate::export::export(&state, &rules(&config), &arguments.out)?;
+    let rules = Rules::of(&config.graph);
+    let exported = match arguments.as_of {
+        Some(epoch) => crate::export::export_as_of(&state, epoch, &rules, &arguments.out)?,
+        None => crate::export::export(&state, &rules, &arguments.out)?,
+    };
+    let retired = exported.nodes - exported.vectors;
+    if retired > 0 {
+        eprintln!("{retired} nodes were retired since: they are in the tables, without vector and crop");
+    }
     print(&format!(
         "{} nodes, {} neighbours, {} clusters, {} edges, {} pairs in {}",
         exported.nodes,

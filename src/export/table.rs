@@ -1,6 +1,6 @@
 //! Tables as text: a header line, then tabs between fields and a newline after each row.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -9,10 +9,15 @@ use anyhow::Context;
 
 use super::folder::Folder;
 
+/// What may not stand in a field as it is.
+const ENDING: [char; 4] = ['\\', '\t', '\n', '\r'];
+
 /// A table being written.
 pub(crate) struct Tsv {
     file: BufWriter<File>,
     path: PathBuf,
+    /// The row being written; kept for its memory.
+    line: String,
     rows: usize,
 }
 
@@ -20,20 +25,30 @@ impl Tsv {
     pub(crate) fn create(folder: &Folder, name: &str, columns: &[&str]) -> anyhow::Result<Self> {
         let path = folder.path(name);
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        let mut tsv = Tsv { file: BufWriter::new(file), path, rows: 0 };
-        tsv.line(columns.iter().map(ToString::to_string))?;
+        let mut tsv = Tsv { file: BufWriter::new(file), path, line: String::new(), rows: 0 };
+        let columns: Vec<&dyn Display> = columns.iter().map(|column| column as &dyn Display).collect();
+        tsv.row(&columns)?;
+        tsv.rows = 0;
         Ok(tsv)
     }
 
     /// One row. Numbers are written so that reading them gives the same number.
     pub(crate) fn row(&mut self, fields: &[&dyn Display]) -> anyhow::Result<()> {
         self.rows += 1;
-        self.line(fields.iter().map(|field| escaped(&field.to_string())))
-    }
-
-    fn line(&mut self, fields: impl Iterator<Item = String>) -> anyhow::Result<()> {
-        let line = fields.collect::<Vec<_>>().join("\t");
-        writeln!(self.file, "{line}").with_context(|| self.path.display().to_string())
+        self.line.clear();
+        for (at, field) in fields.iter().enumerate() {
+            if at > 0 {
+                self.line.push('\t');
+            }
+            let begin = self.line.len();
+            write!(self.line, "{field}")?;
+            if self.line[begin..].contains(ENDING) {
+                let whole = escaped(&self.line[begin..]);
+                self.line.replace_range(begin.., &whole);
+            }
+        }
+        self.line.push('\n');
+        self.file.write_all(self.line.as_bytes()).with_context(|| self.path.display().to_string())
     }
 
     /// The number of rows, once they are all in the file.

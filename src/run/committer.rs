@@ -19,6 +19,7 @@ use super::outputs::{EpochOutputs, Slice};
 use super::worker::Share;
 use super::{Settings, Shared, changes};
 use crate::budget::Evicting;
+use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
 use crate::state::record::{Counts, EpochLog, NodeRecord, SourceRecord, Totals};
 use crate::state::{State, StateError, encode, now_s};
@@ -296,6 +297,7 @@ impl Committer {
         batch.put(Table::Deltas, key::epoch(epoch), encode(&changes::delta(&outputs, retired)));
         self.forget_deltas(epoch, &mut batch);
         batch.put(Table::Meta, key::EPOCH, encode(&epoch));
+        history::keep(&self.state.view()?, epoch, &mut batch)?;
         self.state.commit(&batch)?;
         self.count(&outputs, retired.len() as u64, start.elapsed());
         Ok(())

@@ -15,12 +15,13 @@ use kinetograph_dataflows::wire::Plan;
 use super::committer::{Committer, Tallies};
 use super::hydrate::stored;
 use super::progress::{self, Figures, Progress};
-use super::report::{Report, peak_rss_bytes};
+use super::report::Report;
 use super::sources::{enlist, share_out};
 use super::worker::{Crew, work};
 use super::{Options, Shared};
 use crate::budget::Evicting;
 use crate::config::{Config, graph_settings};
+use crate::peak_rss::peak_rss_bytes;
 use crate::state::record::MadeWith;
 use crate::state::{State, StateError, encode, key};
 use crate::store::{Batch, Table};
@@ -95,14 +96,10 @@ pub fn run_over(
     let committing = thread::Builder::new().name("committer".into()).spawn(move || committer.run(&shares))?;
     let working = start_workers(crew, lanes, workers, &shared)?;
     let progress = Progress::new(options.quiet);
-    let mut restored_after = None;
     let trained = || trainer.as_ref().is_none_or(|trainer| trainer.is_finished());
     while !shared.stopped() && (!shared.finished() || !trained()) {
         if interrupted() {
             shared.stop();
-        }
-        if shared.restored() && restored_after.is_none() {
-            restored_after = Some(start.elapsed());
         }
         progress.graph(&Figures {
             ended: tallies.sources_ended.load(Ordering::Relaxed),
@@ -142,9 +139,11 @@ pub fn run_over(
     report.nodes_this_run = tallies.nodes.load(Ordering::Relaxed);
     report.retired_this_run = tallies.retired.load(Ordering::Relaxed);
     report.budget = budget as u64;
-    report.frames_per_s = report.frames_this_run as f64 / seconds;
     report.seconds = seconds;
-    report.restore_seconds = restored_after.unwrap_or_default().as_secs_f64();
+    let since = |then: Option<Instant>| then.map(|then| (then - start).as_secs_f64());
+    // Training may go on after the last frame.
+    report.frames_per_s = report.frames_this_run as f64 / since(shared.finished_at()).unwrap_or(seconds);
+    report.restore_seconds = since(shared.restored_at()).unwrap_or_default();
     let commits = tallies.epochs.load(Ordering::Relaxed).max(1);
     let commit = Duration::from_nanos(tallies.commit_ns.load(Ordering::Relaxed));
     let longest = Duration::from_nanos(tallies.commit_max_ns.load(Ordering::Relaxed));

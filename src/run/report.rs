@@ -25,7 +25,7 @@ pub struct Report {
     pub frames: u64,
     /// Frames of this run.
     pub frames_this_run: u64,
-    /// Frames of this run, each second of it.
+    /// Frames of this run, each second until the last of them was committed.
     pub frames_per_s: f64,
     /// Frames dropped by policy. Files wait instead, so 0 for them.
     pub dropped: u64,
@@ -146,14 +146,6 @@ impl Report {
             ..Report::default()
         })
     }
-}
-
-/// Largest resident memory of this process, bytes; 0 where the system does not tell.
-pub fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 impl fmt::Display for Report {

@@ -14,11 +14,21 @@ pub struct Digest(u128);
 impl Digest {
     /// Adds the record (`key`, `value`).
     pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.add_record(Digest::of_record(key, value));
+    }
+
+    /// Adds a record of which only the digest is left.
+    pub fn add_record(&mut self, digest: u128) {
+        self.0 = self.0.wrapping_add(digest);
+    }
+
+    /// What [`Digest::add`] adds for the record (`key`, `value`).
+    pub fn of_record(key: &[u8], value: &[u8]) -> u128 {
         let mut record = Vec::with_capacity(8 + key.len() + value.len());
         record.extend_from_slice(&(key.len() as u64).to_le_bytes());
         record.extend_from_slice(key);
         record.extend_from_slice(value);
-        self.0 = self.0.wrapping_add(xxh3_128(&record));
+        xxh3_128(&record)
     }
 
     /// Of a labelling: the same for every labelling that is the same partition.

@@ -9,21 +9,51 @@ use kinetograph_dataflows::id::{NodeId, SourceId};
 use serde::de::DeserializeOwned;
 
 use super::digest::Digest;
+use super::history::{Past, Rewound};
 use super::key::{self, FIRST_SPACE};
 use super::record::{EpochDelta, EpochLog, MadeWith, NodeRecord, SourceRecord, Totals};
 use super::{StateError, decode};
-use crate::store::{Snapshot, Table};
+use crate::store::{Snapshot, Table, Visit};
 
 /// A state as of one commit.
 pub struct View<'s> {
     snapshot: Box<dyn Snapshot + 's>,
     place: String,
+    /// Digests of records that were there at this epoch and are gone for good.
+    gone: BTreeMap<Table, Vec<u128>>,
 }
 
 impl<'s> View<'s> {
     /// Over a snapshot of the store; `place` names it in messages.
     pub fn new(snapshot: Box<dyn Snapshot + 's>, place: String) -> Self {
-        View { snapshot, place }
+        View { snapshot, place, gone: BTreeMap::new() }
+    }
+
+    /// As this was at `epoch`, to which it can go back: see [`history`](super::history).
+    pub(super) fn rewound(self, epoch: u64) -> Result<Self, StateError> {
+        let past = Past::of(&self, epoch)?;
+        let gone = past.gone();
+        Ok(View { snapshot: Box::new(Rewound { now: self.snapshot, past }), place: self.place, gone })
+    }
+
+    /// The state's folder, as messages name it.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Calls `visit` for each record of `table` at or after `from`, until it answers `false`.
+    pub(super) fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        Ok(self.snapshot.scan(table, from, visit)?)
+    }
+
+    /// The value at `key`.
+    pub(super) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.snapshot.get(table, key)?)
+    }
+
+    /// Nodes that were there at this epoch and were retired since, so that they have no vector any more.
+    pub fn retired_since(&self) -> usize {
+        self.gone.get(&Table::Vectors).map_or(0, Vec::len)
     }
 
     /// The last committed epoch; 0 before the first.
@@ -302,6 +332,10 @@ impl<'s> View<'s> {
             digest.add(key, value);
             true
         })?;
+        for gone in self.gone.get(&table).into_iter().flatten() {
+            count += 1;
+            digest.add_record(*gone);
+        }
         Ok((count, digest))
     }
 
@@ -318,7 +352,7 @@ impl<'s> View<'s> {
         self.collect_from(table, &[], read)
     }
 
-    fn collect_from<T, C: FromIterator<T>>(
+    pub(super) fn collect_from<T, C: FromIterator<T>>(
         &self,
         table: Table,
         from: &[u8],

@@ -1,15 +1,21 @@
 //! What is stored beside what was computed again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kinetograph_dataflows::graph::codebook::Codebook;
 use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, List, Pair, PairKind};
 use kinetograph_dataflows::id::NodeId;
 
-use super::recompute::{Lists, Member};
+use super::cores::on_all_cores;
+use super::nearest::{self, Lists, Member};
+use super::rules::Rules;
 use super::{Check, read};
 use crate::state::StateError;
 use crate::state::view::View;
+
+/// Nodes looked at at a time.
+const TOGETHER: usize = 1024;
 
 /// Whether each node is stored in the cell that the codebook gives it.
 pub(crate) fn cells(view: &View<'_>, members: &[Member]) -> Result<Check, StateError> {
@@ -19,7 +25,11 @@ pub(crate) fn cells(view: &View<'_>, members: &[Member]) -> Result<Check, StateE
 
 /// Whether each node is in the group that the codebook gives it.
 pub(crate) fn groups(view: &View<'_>, members: &[Member], codebook: &Codebook) -> Result<Check, StateError> {
-    let expected = members.iter().map(|m| (m.id, codebook.group(&m.vector).0)).collect();
+    let chunks: Vec<&[Member]> = members.chunks(TOGETHER).collect();
+    let group = |some: &&[Member]| -> Vec<(NodeId, u32)> {
+        some.iter().map(|m| (m.id, codebook.group(&m.vector).0)).collect()
+    };
+    let expected = on_all_cores(&chunks, group, &|_| {}).into_iter().flatten().collect();
     labels("groups", "group", view.groups().map(|groups| by_number(groups, |g| g.0)), &expected)
 }
 
@@ -46,17 +56,50 @@ fn labels(
     Ok(check)
 }
 
-/// Whether each list is right: who is in it, in which order, with which score. No list is an empty list.
-pub(crate) fn lists(view: &View<'_>, expected: &Lists) -> Result<Check, StateError> {
+/// Whether each list is right: who is in it, in which order, with which score. No list is an empty list. Also the right
+/// lists.
+pub(crate) fn lists(
+    view: &View<'_>,
+    members: &[Member],
+    codebook: &Codebook,
+    rules: &Rules,
+    done: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Lists, Check), StateError> {
     let mut check = Check::new("lists");
-    let Some(stored) = read(&mut check, view.lists())? else { return Ok(check) };
+    let stored = read(&mut check, view.lists())?;
+    let readable = stored.is_some();
+    let mut lists: Lists = stored.unwrap_or_default().into_iter().collect();
+    let looked_at: Vec<AtomicBool> = lists.iter().map(|_| AtomicBool::new(false)).collect();
     let none = List::new();
-    for (node, cell) in either(stored.keys(), expected.keys()) {
-        let found = stored.get(&(node, cell)).unwrap_or(&none);
-        let right = expected.get(&(node, cell)).unwrap_or(&none);
-        check.expect(found == right, || list_words(node, cell, found, right));
+    let wrong = |node: NodeId, cell: CellId, list: List| {
+        let stored = lists.binary_search_by_key(&(node, cell), |(key, _)| *key).ok();
+        stored.iter().for_each(|at| looked_at[*at].store(true, Ordering::Relaxed));
+        let found = stored.map_or(&none, |at| &lists[at].1);
+        (*found != list).then_some(((node, cell), list))
+    };
+    let mut right: BTreeMap<(NodeId, CellId), List> =
+        nearest::lists(members, codebook, rules, wrong, done).into_iter().collect();
+    for (at, (key, list)) in lists.iter().enumerate() {
+        // Nobody looks into that cell from that node.
+        if !looked_at[at].load(Ordering::Relaxed) && !list.is_empty() {
+            right.insert(*key, List::new());
+        }
     }
-    Ok(check)
+    check.checked = if readable { lists.len() } else { 0 };
+    for ((key, found), right) in lists.iter().filter_map(|list| Some((list, right.get(&list.0)?))) {
+        check.differs(|| list_words(key.0, key.1, found, right));
+    }
+    for (key, list) in &mut lists {
+        right.remove(key).into_iter().for_each(|right| *list = right);
+    }
+    for ((node, cell), list) in &right {
+        if readable {
+            check.expect(false, || list_words(*node, *cell, &none, list));
+        }
+    }
+    lists.extend(right);
+    lists.sort_unstable_by_key(|(key, _)| *key);
+    Ok((lists, check))
 }
 
 fn list_words(node: NodeId, cell: CellId, found: &List, right: &List) -> String {
@@ -75,21 +118,30 @@ fn list_words(node: NodeId, cell: CellId, found: &List, right: &List) -> String 
     }
 }
 
-/// Whether `stored` is the set `expected`.
+/// Whether the records that `stored` shows, in any order, are the set `expected`, which is sorted.
 pub(crate) fn set<T: Ord>(
     collection: &'static str,
-    stored: Result<Vec<T>, StateError>,
-    expected: &BTreeSet<T>,
+    stored: impl FnOnce(&mut dyn FnMut(T)) -> Result<(), StateError>,
+    expected: &[T],
     words: impl Fn(&T) -> String,
 ) -> Result<Check, StateError> {
     let mut check = Check::new(collection);
-    let Some(stored) = read(&mut check, stored)? else { return Ok(check) };
-    let stored: BTreeSet<T> = stored.into_iter().collect();
-    for record in expected.union(&stored) {
-        let (is, should) = (stored.contains(record), expected.contains(record));
-        check.expect(is == should, || {
-            format!("{} {}", words(record), if is { "should not be there" } else { "is missing" })
-        });
+    let (mut seen, mut strange) = (vec![false; expected.len()], Vec::new());
+    let shown = stored(&mut |record: T| match expected.binary_search(&record) {
+        Ok(at) => seen[at] = true,
+        Err(_) => strange.push(record),
+    });
+    if read(&mut check, shown)?.is_none() {
+        return Ok(check);
+    }
+    check.checked = expected.len() + strange.len();
+    let missing = expected.iter().zip(&seen).filter(|(_, seen)| !**seen).map(|(record, _)| (record, false));
+    let mut differences: Vec<(&T, bool)> =
+        strange.iter().map(|record| (record, true)).chain(missing).collect();
+    differences.sort_unstable();
+    for (record, is) in differences {
+        let verdict = if is { "should not be there" } else { "is missing" };
+        check.differs(|| format!("{} {verdict}", words(record)));
     }
     Ok(check)
 }

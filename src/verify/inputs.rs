@@ -8,6 +8,7 @@ use image::{ImageFormat, ImageReader};
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::id::{NodeId, SourceId};
 
+use super::cores::{on_all_cores, threads};
 use super::{Check, Embed, Progress, orphans, read};
 use crate::state::StateError;
 use crate::state::record::{NodeRecord, SourceRecord};
@@ -17,6 +18,9 @@ use crate::state::view::View;
 const CROP_PX: u32 = 96;
 /// Crops embedded at a time.
 const EMBED_BATCH: usize = 64;
+
+/// Crops looked at between two reports of progress.
+const TOLD_EVERY: usize = 64;
 
 /// Nodes by id.
 pub type Nodes = BTreeMap<NodeId, NodeRecord>;
@@ -78,7 +82,9 @@ pub(crate) fn crops(
     let (known, all) = (nodes.keys().copied().collect(), good.clone());
     orphans(&mut check, "crop", &all, &known);
     for (done, node) in all.iter().enumerate() {
-        progress("crops", done + 1, all.len());
+        if done.is_multiple_of(TOLD_EVERY) {
+            progress("crops", done, all.len());
+        }
         check.checked += 1;
         let bytes = view.crop(*node)?.unwrap_or_default();
         match ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions() {
@@ -113,7 +119,7 @@ pub(crate) fn vectors(view: &View<'_>, nodes: &Nodes) -> Result<(Vectors, Check)
     Ok((vectors, check))
 }
 
-/// Embeds the crops again and compares, bit by bit.
+/// Embeds the crops again, on all cores, and compares, bit by bit.
 pub(crate) fn embedded(
     view: &View<'_>,
     crops: &BTreeSet<NodeId>,
@@ -123,24 +129,37 @@ pub(crate) fn embedded(
     progress: &Progress<'_>,
 ) -> anyhow::Result<()> {
     let both: Vec<NodeId> = crops.iter().filter(|n| vectors.contains_key(n)).copied().collect();
-    for (batch, nodes) in both.chunks(EMBED_BATCH).enumerate() {
-        let jpegs = nodes.iter().map(|n| Ok(view.crop(*n)?.unwrap_or_default()));
-        let jpegs = jpegs.collect::<Result<Vec<Vec<u8>>, StateError>>()?;
-        let found = embed(&jpegs.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-        let length = found.len() / nodes.len();
-        for (at, node) in nodes.iter().enumerate() {
-            let (stored, found) = (&vectors[node], &found[at * length..(at + 1) * length]);
-            if stored.len() != length {
-                check.differs(|| format!("node {node}: {} values, its crop gives {length}", stored.len()));
-            } else if let Some(i) = (0..length).find(|i| stored[*i].to_bits() != found[*i].to_bits()) {
-                check.differs(|| {
-                    format!("node {node}: value {i} is {}, its crop gives {}", stored[i], found[i])
-                });
-            }
+    // The store is read by this thread alone, as many crops at a time as keep the others busy for a while.
+    let read_at_a_time = 8 * threads() * EMBED_BATCH;
+    for (round, nodes) in both.chunks(read_at_a_time).enumerate() {
+        let jpegs = nodes.iter().map(|n| Ok((*n, view.crop(*n)?.unwrap_or_default())));
+        let jpegs = jpegs.collect::<Result<Vec<(NodeId, Vec<u8>)>, StateError>>()?;
+        let batches: Vec<&[(NodeId, Vec<u8>)]> = jpegs.chunks(EMBED_BATCH).collect();
+        let before = round * read_at_a_time;
+        let done = |batches: usize| {
+            progress("vectors", (before + batches * EMBED_BATCH).min(both.len()), both.len());
+        };
+        for unlike in on_all_cores(&batches, |batch| unlike(batch, vectors, embed), &done) {
+            unlike?.into_iter().for_each(|words| check.differs(|| words));
         }
-        progress("vectors", (batch * EMBED_BATCH + nodes.len()).min(both.len()), both.len());
     }
     Ok(())
+}
+
+/// What is wrong with vectors, given the crops of their nodes.
+fn unlike(crops: &[(NodeId, Vec<u8>)], vectors: &Vectors, embed: &Embed<'_>) -> anyhow::Result<Vec<String>> {
+    let found = embed(&crops.iter().map(|(_, jpeg)| jpeg.as_slice()).collect::<Vec<_>>())?;
+    let length = found.len() / crops.len();
+    let mut unlike = Vec::new();
+    for (at, (node, _)) in crops.iter().enumerate() {
+        let (stored, found) = (&vectors[node], &found[at * length..(at + 1) * length]);
+        if stored.len() != length {
+            unlike.push(format!("node {node}: {} values, its crop gives {length}", stored.len()));
+        } else if let Some(i) = (0..length).find(|i| stored[*i].to_bits() != found[*i].to_bits()) {
+            unlike.push(format!("node {node}: value {i} is {}, its crop gives {}", stored[i], found[i]));
+        }
+    }
+    Ok(unlike)
 }
 
 /// The codebook as of `epoch`, by every decision that has taken effect; vectors have `length` values.

@@ -1,171 +1,117 @@
-//! The graph from scratch, the plain way: every score computed, every clique searched, one node after the other.
+//! What follows from the lists, from scratch and the plain way. Nodes are numbered by their place in the ascending order of ids.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 
-use kinetograph_dataflows::graph::codebook::Codebook;
-use kinetograph_dataflows::graph::node::{CellId, Cluster, List, Neighbour, Pair, PairKind};
-use kinetograph_dataflows::graph::score::score;
+use kinetograph_dataflows::graph::node::{CellId, Cluster, List, Pair, PairKind};
 use kinetograph_dataflows::id::{NodeId, TrackId};
 
-use super::rules::Rules;
+use super::cores::on_all_cores;
 
-/// A node that takes part in the graph.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// The node.
-    pub id: NodeId,
-    /// Presentation time of its frame, nanoseconds.
-    pub pts_ns: u64,
-    /// d values; all members have the same d.
-    pub vector: Arc<[f32]>,
-    /// The cell that stores it.
-    pub cell: CellId,
-}
+/// Nodes whose cliques are searched at a time.
+const TOGETHER: usize = 256;
 
-/// Members whose lists are made together.
-const TOGETHER: usize = 16;
-
-/// Lists by node and cell.
-pub type Lists = BTreeMap<(NodeId, CellId), List>;
-
-/// `f` of every item, in the order of the items, on all cores. `done` hears how many are finished.
-pub fn on_all_cores<T: Sync, R: Send>(
-    items: &[T],
-    f: impl Fn(&T) -> R + Sync,
-    done: &(dyn Fn(usize) + Sync),
-) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let results: Mutex<BTreeMap<usize, R>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { break };
-                    let result = f(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(at, result);
-                    done(finished.fetch_add(1, Ordering::Relaxed) + 1);
-                }
-            });
+/// Who is in whose neighbours both ways, the neighbours of a node being its lists merged to `k`: for each of `ids`
+/// (ascending) the numbers of the others, ascending.
+pub fn mutual(ids: &[NodeId], lists: &[((NodeId, CellId), List)], k: usize) -> Vec<Vec<u32>> {
+    let number = |node: &NodeId| ids.binary_search(node).ok().map(|at| at as u32);
+    let mut near: Vec<Vec<u32>> = vec![Vec::new(); ids.len()];
+    let mut lists = lists.iter().peekable();
+    while let Some(((node, _), list)) = lists.next() {
+        let mut merged = list.clone();
+        while let Some((_, list)) = lists.next_if(|((next, _), _)| next == node) {
+            merged.extend(list);
         }
-    });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
-}
-
-/// Whether `a` and `b` may be neighbours.
-pub fn eligible(a: &Member, b: &Member, separation_ns: u64) -> bool {
-    a.id.track() != b.id.track()
-        && (a.id.source() != b.id.source() || a.pts_ns.abs_diff(b.pts_ns) > separation_ns)
-}
-
-/// The `k` nearest eligible members in each cell that a member looks into.
-pub fn lists(members: &[Member], codebook: &Codebook, rules: &Rules, done: &(dyn Fn(usize) + Sync)) -> Lists {
-    let mut stored: BTreeMap<CellId, Vec<&Member>> = BTreeMap::new();
-    for member in members {
-        stored.entry(member.cell).or_default().push(member);
-    }
-    stored.retain(|_, rows| rows.len() >= rules.min_cell);
-    // A row is met with some members at a time: it is then read from memory once for all of them.
-    let of_some = |some: &&[Member]| -> Lists {
-        let looks: Vec<_> = some.iter().map(|m| codebook.looks_into(&m.vector, rules.look_into)).collect();
-        let mut lists = Lists::new();
-        for cell in looks.iter().flatten() {
-            let lookers: Vec<&Member> =
-                some.iter().zip(&looks).filter(|(_, looks)| looks.contains(cell)).map(|(m, _)| m).collect();
-            if lists.contains_key(&(lookers[0].id, *cell)) {
-                continue;
-            }
-            let mut found = vec![List::new(); lookers.len()];
-            for row in stored.get(cell).map(Vec::as_slice).unwrap_or_default() {
-                for (member, list) in lookers.iter().zip(&mut found) {
-                    if eligible(member, row, rules.separation_ns) {
-                        list.push(Neighbour { score: score(&member.vector, &row.vector), node: row.id });
-                    }
-                }
-            }
-            for (member, mut list) in lookers.into_iter().zip(found) {
-                list.sort_unstable();
-                list.truncate(rules.k);
-                lists.insert((member.id, *cell), list);
-            }
+        merged.sort_unstable();
+        if let Some(at) = number(node) {
+            let near = &mut near[at as usize];
+            near.extend(merged.iter().take(k).filter_map(|entry| number(&entry.node)));
+            near.sort_unstable();
         }
-        lists
-    };
-    let some: Vec<&[Member]> = members.chunks(TOGETHER).collect();
-    let done = |chunks: usize| done((chunks * TOGETHER).min(members.len()));
-    on_all_cores(&some, of_some, &done).into_iter().flatten().collect()
+    }
+    let both = |a: u32, b: u32| near[b as usize].binary_search(&a).is_ok();
+    let of = |(a, of_a): (usize, &Vec<u32>)| of_a.iter().copied().filter(|b| both(a as u32, *b)).collect();
+    near.iter().enumerate().map(of).collect()
 }
 
-/// Who is in whose neighbours both ways, the neighbours of a node being its lists merged to `k`.
-pub fn mutual(lists: &Lists, k: usize) -> BTreeMap<NodeId, BTreeSet<NodeId>> {
-    let mut merged: BTreeMap<NodeId, List> = BTreeMap::new();
-    for ((node, _), list) in lists {
-        merged.entry(*node).or_default().extend(list);
-    }
-    let mut nearest: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
-    for (node, mut list) in merged {
-        list.sort_unstable();
-        nearest.insert(node, list.iter().take(k).map(|n| n.node).collect());
-    }
-    let both = |a: &NodeId, b: &NodeId| nearest.get(b).is_some_and(|of_b| of_b.contains(a));
-    nearest.iter().map(|(a, of_a)| (*a, of_a.iter().filter(|b| both(a, b)).copied().collect())).collect()
-}
-
-/// The maximal cliques of at least `min_cluster` nodes.
-pub fn clusters(mutual: &BTreeMap<NodeId, BTreeSet<NodeId>>, min_cluster: usize) -> BTreeSet<Cluster> {
-    let mut found = BTreeSet::new();
-    for (node, around) in mutual {
-        // Each clique is found from its smallest member; smaller nodes around can only show that it is not maximal.
-        let (smaller, larger) = around.iter().copied().partition(|n| n < node);
-        grow(mutual, &mut vec![*node], larger, smaller, min_cluster.max(1), &mut found);
-    }
-    found
-}
-
-/// Adds each of `open` to `clique` in turn; `closed` are nodes that would fit too but were tried already.
-fn grow(
-    mutual: &BTreeMap<NodeId, BTreeSet<NodeId>>,
-    clique: &mut Vec<NodeId>,
-    mut open: BTreeSet<NodeId>,
-    mut closed: BTreeSet<NodeId>,
+/// The maximal cliques of at least `min_cluster` nodes of `mutual`, sorted.
+pub fn clusters(
+    ids: &[NodeId],
+    mutual: &[Vec<u32>],
     min_cluster: usize,
-    found: &mut BTreeSet<Cluster>,
-) {
-    if open.is_empty() {
-        if closed.is_empty() && clique.len() >= min_cluster {
-            let mut cluster = clique.clone();
-            cluster.sort_unstable();
-            found.insert(cluster);
+    done: &(dyn Fn(usize) + Sync),
+) -> Vec<Cluster> {
+    let starts: Vec<usize> = (0..ids.len()).step_by(TOGETHER).collect();
+    let from = |start: &usize| {
+        let mut found = Vec::new();
+        for node in *start..(start + TOGETHER).min(ids.len()) {
+            // Each clique is found from its smallest member; smaller nodes around can only show that it is not maximal.
+            let (smaller, larger) = mutual[node].iter().copied().partition(|n| (*n as usize) < node);
+            let mut search = Search { mutual, min_cluster: min_cluster.max(1), found: Vec::new() };
+            search.grow(&mut vec![node as u32], larger, smaller);
+            found.extend(search.found);
         }
-        return;
+        found
+    };
+    let done = |chunks: usize| done((chunks * TOGETHER).min(ids.len()));
+    let cliques = on_all_cores(&starts, from, &done).into_iter().flatten();
+    let mut clusters: Vec<Cluster> = cliques
+        .map(|mut clique: Vec<u32>| {
+            clique.sort_unstable();
+            clique.into_iter().map(|node| ids[node as usize]).collect()
+        })
+        .collect();
+    clusters.sort_unstable();
+    clusters
+}
+
+struct Search<'m> {
+    mutual: &'m [Vec<u32>],
+    min_cluster: usize,
+    found: Vec<Vec<u32>>,
+}
+
+impl Search<'_> {
+    /// Adds each of `open` to `clique` in turn; `closed` are nodes that would fit too but were tried already.
+    fn grow(&mut self, clique: &mut Vec<u32>, mut open: Vec<u32>, mut closed: Vec<u32>) {
+        if open.is_empty() {
+            if closed.is_empty() && clique.len() >= self.min_cluster {
+                self.found.push(clique.clone());
+            }
+            return;
+        }
+        // A maximal clique without the pivot has a node that the pivot does not know: only those need a turn.
+        let known = |node: &u32| open.iter().filter(|other| self.know(*node, **other)).count();
+        let Some(pivot) = open.iter().chain(&closed).copied().max_by_key(known) else { return };
+        let turns: Vec<u32> = open.iter().copied().filter(|node| !self.know(pivot, *node)).collect();
+        for node in turns {
+            if clique.len() + open.len() < self.min_cluster {
+                break;
+            }
+            let around = |set: &[u32]| set.iter().copied().filter(|other| self.know(node, *other)).collect();
+            let (open_around, closed_around) = (around(&open), around(&closed));
+            clique.push(node);
+            self.grow(clique, open_around, closed_around);
+            clique.pop();
+            open.retain(|other| *other != node);
+            closed.push(node);
+        }
     }
-    // A maximal clique without the pivot has a node that the pivot does not know: only those need a turn.
-    let known = |node: &NodeId| (&open & &mutual[node]).len();
-    let Some(pivot) = open.iter().chain(&closed).copied().max_by_key(known) else { return };
-    for node in &open.clone() - &mutual[&pivot] {
-        if clique.len() + open.len() < min_cluster {
-            break;
-        }
-        let around = &mutual[&node];
-        clique.push(node);
-        grow(mutual, clique, &open & around, &closed & around, min_cluster, found);
-        clique.pop();
-        open.remove(&node);
-        closed.insert(node);
+
+    fn know(&self, a: u32, b: u32) -> bool {
+        self.mutual[a as usize].binary_search(&b).is_ok()
     }
 }
 
-/// The pairs of nodes that share a cluster, the smaller first.
-pub fn inter(clusters: &BTreeSet<Cluster>) -> BTreeSet<(NodeId, NodeId)> {
-    let mut edges = BTreeSet::new();
+/// The pairs of nodes that share a cluster, the smaller first, sorted.
+pub fn inter(clusters: &[Cluster]) -> Vec<(NodeId, NodeId)> {
+    let mut edges = Vec::new();
     for cluster in clusters {
         for (at, a) in cluster.iter().enumerate() {
             edges.extend(cluster[at + 1..].iter().map(|b| (*a.min(b), *a.max(b))));
         }
     }
+    edges.sort_unstable();
+    edges.dedup();
     edges
 }
 
@@ -179,10 +125,10 @@ pub fn tracks(nodes: impl IntoIterator<Item = NodeId>) -> BTreeMap<TrackId, Vec<
     tracks
 }
 
-/// Every transitive pair with every reason for it.
-pub fn pairs(inter: &BTreeSet<(NodeId, NodeId)>, tracks: &BTreeMap<TrackId, Vec<NodeId>>) -> BTreeSet<Pair> {
+/// Every transitive pair with every reason for it, sorted.
+pub fn pairs(inter: &[(NodeId, NodeId)], tracks: &BTreeMap<TrackId, Vec<NodeId>>) -> Vec<Pair> {
     let views = |node: NodeId| tracks.get(&node.track()).map(Vec::as_slice).unwrap_or_default();
-    let mut pairs = BTreeSet::new();
+    let mut pairs = Vec::new();
     for &(via_a, via_b) in inter {
         for &a in views(via_a) {
             for &b in views(via_b) {
@@ -193,34 +139,37 @@ pub fn pairs(inter: &BTreeSet<(NodeId, NodeId)>, tracks: &BTreeMap<TrackId, Vec<
                     (false, false) => continue,
                 };
                 // Ids of one track lie together, so a < b whenever via_a < via_b.
-                pairs.insert(Pair { a, b, kind, via_a, via_b });
+                pairs.push(Pair { a, b, kind, via_a, via_b });
             }
         }
     }
+    pairs.sort_unstable();
     pairs
 }
 
-/// Each node's class, named by its smallest member.
+/// Each node's class, named by its smallest member. `ids` ascend.
 pub fn classes(
+    ids: &[NodeId],
     tracks: &BTreeMap<TrackId, Vec<NodeId>>,
-    inter: &BTreeSet<(NodeId, NodeId)>,
+    inter: &[(NodeId, NodeId)],
 ) -> BTreeMap<NodeId, NodeId> {
-    let mut parent: BTreeMap<NodeId, NodeId> = tracks.values().flatten().map(|n| (*n, *n)).collect();
+    let number = |node: &NodeId| ids.binary_search(node).ok().map(|at| at as u32);
+    let mut parents: Vec<u32> = (0..ids.len() as u32).collect();
     let intra = tracks.values().flat_map(|views| views.windows(2).map(|w| (w[0], w[1])));
     for (a, b) in intra.chain(inter.iter().copied()) {
-        if parent.contains_key(&a) && parent.contains_key(&b) {
-            let (a, b) = (root(&mut parent, a), root(&mut parent, b));
-            parent.insert(a.max(b), a.min(b));
+        if let (Some(a), Some(b)) = (number(&a), number(&b)) {
+            let (a, b) = (root(&mut parents, a), root(&mut parents, b));
+            parents[a.max(b) as usize] = a.min(b);
         }
     }
-    let nodes: Vec<NodeId> = parent.keys().copied().collect();
-    nodes.into_iter().map(|node| (node, root(&mut parent, node))).collect()
+    let mut class = |at: usize| ids[root(&mut parents, at as u32) as usize];
+    ids.iter().enumerate().map(|(at, id)| (*id, class(at))).collect()
 }
 
-fn root(parent: &mut BTreeMap<NodeId, NodeId>, mut node: NodeId) -> NodeId {
-    while parent[&node] != node {
-        let above = parent[&parent[&node]];
-        parent.insert(node, above);
+fn root(parents: &mut [u32], mut node: u32) -> u32 {
+    while parents[node as usize] != node {
+        let above = parents[parents[node as usize] as usize];
+        parents[node as usize] = above;
         node = above;
     }
     node

@@ -1,5 +1,6 @@
 //! The rules that turn nodes into a graph.
 
+use kinetograph_dataflows::graph::Settings;
 use serde::{Deserialize, Serialize};
 
 /// What the graph over given vectors and a given codebook depends on.
@@ -21,5 +22,19 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Rules { k: 10, separation_ns: 5_000_000_000, look_into: 1, min_cluster: 5, min_cell: 0 }
+    }
+}
+
+impl Rules {
+    /// Those of a graph made with `settings`.
+    pub fn of(settings: &Settings) -> Self {
+        let near = &settings.neighbours;
+        Rules {
+            k: near.k,
+            separation_ns: near.separation_ns(),
+            look_into: near.look_into,
+            min_cluster: settings.closure.min_cluster,
+            min_cell: near.min_cell(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kinetograph::state::record::Erasing;
-use kinetograph::state::{State, key};
+use kinetograph::state::{State, history, key};
 use kinetograph_dataflows::id::NodeId;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -119,6 +119,8 @@ fn no_mention(state: &Path, of_it: impl Fn(NodeId) -> bool) {
     for (epoch, log) in view.log(0).unwrap() {
         assert!(!log.retired.into_iter().flat_map(|(_, nodes)| nodes).any(&of_it), "log of epoch {epoch}");
     }
+    assert!(view.replaced(0).unwrap().is_empty(), "what epochs replaced is still kept");
+    assert_eq!(history::since(&view).unwrap(), view.epoch().unwrap());
     assert!(view.totals().unwrap().forgotten > 0);
 }
 

@@ -7,7 +7,7 @@ use super::failure::Place;
 use crate::store::{StoreError, Table};
 
 /// Which tables there are and under which names. Raised when that changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_TABLE: &str = "kinetograph";
 const FORMAT_KEY: &[u8] = b"format";
 

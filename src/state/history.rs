@@ -1,0 +1,230 @@
+//! Going back: for each committed epoch, what its transaction replaced; and the state as it was, from that.
+//!
+//! Cells, lists, clusters, edges, nodes, sources and totals are kept here as they were before the epoch; pairs, groups and
+//! classes go back by the deltas that the trainer follows too. Of a crop or vector that goes only its digest is kept: a
+//! node that was retired since is listed in what a past epoch shows, without picture and vector. Stills do not go back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
+use kinetograph_dataflows::id::NodeId;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::key;
+use super::record::EpochDelta;
+use super::view::View;
+use super::{StateError, decode, encode};
+use crate::store::{Batch, Snapshot, StoreError, Table, Visit};
+
+#[cfg(test)]
+mod tests;
+
+/// What a key held before an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Before {
+    /// It was not there.
+    Nothing,
+    /// This.
+    Record(Vec<u8>),
+    /// Something that is gone for good; the digest of key and value.
+    Gone(u128),
+}
+
+/// What one epoch replaced, by table number and key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced(BTreeMap<(u8, Vec<u8>), Before>);
+
+/// What of a change is kept.
+enum Kept {
+    Record,
+    Digest,
+}
+
+fn kept(table: Table, key: &[u8]) -> Option<Kept> {
+    match table {
+        Table::Nodes | Table::Sources | Table::Cells | Table::Lists | Table::Clusters | Table::Edges => {
+            Some(Kept::Record)
+        }
+        Table::Crops | Table::Vectors => Some(Kept::Digest),
+        Table::Meta if key == key::TOTALS => Some(Kept::Record),
+        _ => None,
+    }
+}
+
+/// Adds to `batch`, which makes `epoch` of the state in `view`, what that replaces; drops what is older than the deltas are.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read.
+pub fn keep(view: &View<'_>, epoch: u64, batch: &mut Batch) -> Result<(), StateError> {
+    let mut replaced = Replaced::default();
+    let mut forgotten = Vec::new();
+    for (table, key, value) in batch.changes() {
+        if *table == Table::Deltas && value.is_none() {
+            forgotten.push(key.clone());
+        }
+        let Some(kept) = kept(*table, key) else { continue };
+        if let std::collections::btree_map::Entry::Vacant(at) = replaced.0.entry((*table as u8, key.clone()))
+        {
+            at.insert(match (view.raw(*table, key)?, kept) {
+                (None, _) => Before::Nothing,
+                (Some(value), Kept::Record) => Before::Record(value),
+                (Some(value), Kept::Digest) => Before::Gone(Digest::of_record(key, &value)),
+            });
+        }
+    }
+    forgotten.into_iter().for_each(|key| batch.delete(Table::History, key));
+    batch.put(Table::History, key::epoch(epoch), encode(&replaced));
+    Ok(())
+}
+
+/// Adds to `batch` the end of all history: what is to be forgotten is in it too. Past epochs cannot be shown any more.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read.
+pub fn erase(view: &View<'_>, batch: &mut Batch) -> Result<(), StateError> {
+    for epoch in view.epochs(Table::History)? {
+        batch.delete(Table::History, key::epoch(epoch));
+    }
+    Ok(())
+}
+
+/// The earliest epoch that `view` can go back to.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read.
+pub fn since(view: &View<'_>) -> Result<u64, StateError> {
+    let (history, deltas) = (view.epochs(Table::History)?, view.epochs(Table::Deltas)?);
+    let lost = |epoch: &&u64| !history.contains(epoch) || !deltas.contains(epoch);
+    Ok(view.epochs(Table::Log)?.iter().rev().find(lost).copied().unwrap_or(0))
+}
+
+/// What the keys that changed after an epoch held at it.
+#[derive(Debug, Default)]
+pub(super) struct Past(BTreeMap<(Table, Vec<u8>), Before>);
+
+impl Past {
+    /// As of `epoch`, which is not before [`since`].
+    pub(super) fn of(view: &View<'_>, epoch: u64) -> Result<Self, StateError> {
+        let mut past = Past::default();
+        let (replaced, deltas) = (view.replaced(epoch + 1)?, view.deltas(epoch + 1)?);
+        // What was replaced first is what was there.
+        for Replaced(replaced) in replaced.into_values().rev() {
+            for ((table, key), before) in replaced {
+                if let Some(table) = Table::ALL.iter().find(|t| **t as u8 == table) {
+                    past.0.insert((*table, key), before);
+                }
+            }
+        }
+        deltas.values().rev().for_each(|delta| past.undo(delta));
+        for (at, log) in view.log(epoch + 1)? {
+            let mut orders: BTreeMap<u64, u64> = BTreeMap::new();
+            for (effective, _) in &log.decisions {
+                let order = orders.entry(*effective).or_default();
+                past.0.insert((Table::Decisions, key::decision(*effective, *order)), Before::Nothing);
+                *order += 1;
+            }
+            for table in [Table::Log, Table::Deltas, Table::History] {
+                past.0.insert((table, key::epoch(at)), Before::Nothing);
+            }
+        }
+        let last = view.epochs(Table::Log)?.range(..=epoch).next_back().copied().unwrap_or(0);
+        past.0.insert((Table::Meta, key::EPOCH.to_vec()), Before::Record(encode(&last)));
+        Ok(past)
+    }
+
+    /// What went in an epoch was there before it; what came and did not go was not.
+    fn undo(&mut self, delta: &EpochDelta) {
+        let pair = |(pair, diff): &(Pair, i8)| (Table::Pairs, key::pair(pair), Vec::new(), *diff);
+        let group = |(node, group, diff): &(NodeId, GroupId, i8)| {
+            (Table::Groups, key::node(*node), group.0.to_be_bytes().to_vec(), *diff)
+        };
+        let class = |(node, class, diff): &(NodeId, ClassId, i8)| {
+            (Table::Classes, key::node(*node), class.0.to_be_bytes().to_vec(), *diff)
+        };
+        let pairs = delta.pairs.iter().map(pair);
+        let changes = pairs.chain(delta.groups.iter().map(group)).chain(delta.classes.iter().map(class));
+        let mut changes: Vec<_> = changes.collect();
+        changes.sort_by_key(|(.., diff)| std::cmp::Reverse(*diff));
+        for (table, key, value, diff) in changes {
+            let before = if diff < 0 { Before::Record(value) } else { Before::Nothing };
+            self.0.insert((table, key), before);
+        }
+    }
+
+    /// Digests of the records of `table` that were there and are gone for good.
+    pub(super) fn gone(&self) -> BTreeMap<Table, Vec<u128>> {
+        let mut gone: BTreeMap<Table, Vec<u128>> = BTreeMap::new();
+        for ((table, _), before) in &self.0 {
+            if let Before::Gone(digest) = before {
+                gone.entry(*table).or_default().push(*digest);
+            }
+        }
+        gone
+    }
+}
+
+/// A snapshot as it was.
+pub(super) struct Rewound<'s> {
+    pub(super) now: Box<dyn Snapshot + 's>,
+    pub(super) past: Past,
+}
+
+impl Snapshot for Rewound<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.past.0.get(&(table, key.to_vec())) {
+            Some(Before::Record(value)) => Ok(Some(value.clone())),
+            Some(Before::Nothing | Before::Gone(_)) => Ok(None),
+            None => self.now.get(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let past = self.past.0.range((table, from.to_vec())..).take_while(|((at, _), _)| *at == table);
+        let mut past = past.peekable();
+        let mut on = true;
+        self.now.scan(table, from, &mut |key, value| {
+            while let Some(((_, was), before)) = past.next_if(|((_, was), _)| was.as_slice() < key) {
+                if let Before::Record(value) = before {
+                    on = visit(was, value);
+                    if !on {
+                        return false;
+                    }
+                }
+            }
+            on = match past.next_if(|((_, was), _)| was == key) {
+                Some((_, Before::Record(was))) => visit(key, was),
+                Some(_) => true,
+                None => visit(key, value),
+            };
+            on
+        })?;
+        for ((_, key), before) in past.by_ref() {
+            if let (true, Before::Record(value)) = (on, before) {
+                on = visit(key, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    /// What each epoch from `from` on replaced.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn replaced(&self, from: u64) -> Result<BTreeMap<u64, Replaced>, StateError> {
+        self.collect_from(Table::History, &key::epoch(from), |key, value| {
+            let replaced = decode(value, Table::History, self.place())?;
+            Ok(key::u64_at(key, 0).map(|epoch| (epoch, replaced)))
+        })
+    }
+
+    /// The epochs that `table` has records of.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn epochs(&self, table: Table) -> Result<BTreeSet<u64>, StateError> {
+        self.collect_from(table, &[], |key, _| Ok(key::u64_at(key, 0)))
+    }
+}

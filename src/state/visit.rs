@@ -1,0 +1,30 @@
+//! Reading a collection record by record, where holding it whole would be too much.
+
+use kinetograph_dataflows::graph::node::Pair;
+
+use super::view::View;
+use super::{StateError, key};
+use crate::store::Table;
+
+impl View<'_> {
+    /// Calls `visit` with each transitive pair, ascending.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn each_pair(&self, mut visit: impl FnMut(Pair)) -> Result<(), StateError> {
+        let mut damaged = None;
+        self.scan(Table::Pairs, &[], &mut |key, _| {
+            match key::pair_at(key) {
+                Some(pair) => visit(pair),
+                None => damaged = Some(format!("key of {} bytes", key.len())),
+            }
+            damaged.is_none()
+        })?;
+        match damaged {
+            Some(reason) => {
+                Err(StateError::Damaged { place: self.place().to_string(), table: Table::Pairs, reason })
+            }
+            None => Ok(()),
+        }
+    }
+}
