@@ -1,5 +1,6 @@
 //! `kinetograph forget`.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ fn forget(state: &Path, what: &[&str]) -> Command {
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
+
+/// The shortest trace, bytes.
+const BEGIN: usize = 16;
 
 /// The name of the last of `videos` as the state has it.
 fn last_name(videos: &[String]) -> String {
@@ -51,7 +55,17 @@ fn found(state: &Path, traces: &[Vec<u8>]) -> usize {
     for file in std::fs::read_dir(state.join("train")).into_iter().flatten() {
         bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
     }
-    traces.iter().filter(|trace| bytes.windows(trace.len()).any(|w| w == trace.as_slice())).count()
+    // One pass: by how they begin.
+    let mut begin: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (at, trace) in traces.iter().enumerate() {
+        begin.entry(&trace[..BEGIN]).or_default().push(at);
+    }
+    let mut there = BTreeSet::new();
+    for (from, window) in bytes.windows(BEGIN).enumerate() {
+        let candidates = begin.get(window).into_iter().flatten();
+        there.extend(candidates.filter(|at| bytes[from..].starts_with(&traces[**at])));
+    }
+    there.len()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -192,10 +206,14 @@ fn killed_at_any_moment_a_state_is_as_before_or_as_after() {
     let begun = Instant::now();
     done(&forget(&after, &["--source", &name]).output().unwrap());
     let took = begun.elapsed();
-    let (before, after) = (digests(&state), digests(&after));
+    let before = digests(&state);
+    let forgotten = digests(&after);
+    // The next run may find that cells are to merge.
+    done(&batch(&after, &videos, &SMALL_CELLS).output().unwrap());
+    let settled = digests(&after);
     let mut rng = Pcg64::seed_from_u64(3);
     let (mut as_before, mut as_after, mut unfinished) = (0, 0, 0);
-    for round in 0..16 {
+    for round in 0..12 {
         let killed = dir.path().join(format!("killed-{round}"));
         copy(&state, &killed);
         let mut child = forget(&killed, &["--source", &name]).stdout(Stdio::null()).spawn().unwrap();
@@ -211,8 +229,8 @@ fn killed_at_any_moment_a_state_is_as_before_or_as_after() {
         child.kill().unwrap();
         child.wait().unwrap();
         let found_now = digests(&killed);
-        assert!(found_now == before || found_now == after, "neither before nor after");
-        let is_after = found_now == after;
+        assert!(found_now == before || found_now == forgotten, "neither before nor after");
+        let is_after = found_now == forgotten;
         verify(&killed);
         as_before += usize::from(!is_after);
         as_after += usize::from(is_after);
@@ -222,8 +240,12 @@ fn killed_at_any_moment_a_state_is_as_before_or_as_after() {
         let left = if is_after { 0 } else { its.len() };
         assert_eq!(found(&killed, &its), left, "as after: {is_after}");
         assert!(!killed.join("compacting").exists());
-        done(&forget(&killed, &["--source", &name]).output().unwrap());
-        assert_eq!((digests(&killed), found(&killed, &its)), (after.clone(), 0));
+        if !is_after {
+            done(&forget(&killed, &["--source", &name]).output().unwrap());
+            assert_eq!(digests(&killed), forgotten);
+            done(&batch(&killed, &videos, &SMALL_CELLS).output().unwrap());
+        }
+        assert_eq!((digests(&killed), found(&killed, &its)), (settled.clone(), 0));
         std::fs::remove_dir_all(&killed).unwrap();
     }
     println!("{as_before} as before, {as_after} as after, {unfinished} of these with bytes left to erase");

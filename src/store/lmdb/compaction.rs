@@ -13,7 +13,7 @@ use heed::PutFlags;
 use super::{LmdbStore, length};
 use crate::store::{Snapshot, Store, StoreError, Table};
 
-/// The new file grows in this folder of the state. What a kill leaves there is removed by the next compaction.
+/// The new file grows in this folder of the state. What a kill leaves there is removed by whoever opens it to write.
 const FOLDER: &str = "compacting";
 /// Bytes of records in a transaction.
 const CHUNK_BYTES: usize = 32 << 20;
@@ -58,26 +58,24 @@ pub(super) fn in_place(store: &LmdbStore) -> Result<(), StoreError> {
 /// old one. The state is then as it was.
 pub fn compact(dir: &Path, leave_out: &[(Table, &[u8])]) -> Result<Compacted, StoreError> {
     let old = LmdbStore::open(dir)?;
-    let folder = dir.join(FOLDER);
-    let done = replace(&old, &folder, leave_out);
-    // After a success its lock files are left, after a failure all of the new file.
-    let removed = remove(&folder);
+    let done = replace(&old, leave_out);
+    // After a success the lock files are left, after a failure all of the new file.
+    let cleared = clear(dir);
     let done = done?;
-    removed.map_err(|error| old.place.io(&error))?;
+    cleared.map_err(|error| old.place.io(&error))?;
     Ok(done)
 }
 
-fn replace(old: &LmdbStore, folder: &Path, leave_out: &[(Table, &[u8])]) -> Result<Compacted, StoreError> {
+fn replace(old: &LmdbStore, leave_out: &[(Table, &[u8])]) -> Result<Compacted, StoreError> {
     let io = |error| old.place.io(&error);
-    let before = old.file_bytes()?;
-    remove(folder).map_err(io)?;
-    let new = LmdbStore::open(folder)?;
+    let (dir, before) = (old.dir(), old.file_bytes()?);
+    let folder = dir.join(FOLDER);
+    let new = LmdbStore::open(&folder)?;
     copy(old, &new, leave_out)?;
     meet(old, &new)?;
     length::extend_to_last_page(&new.env).map_err(|error| old.place.failure(error))?;
     let after = new.file_bytes()?;
     drop(new);
-    let dir = old.dir();
     fs::rename(folder.join("data.mdb"), dir.join("data.mdb")).map_err(io)?;
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
     Ok(Compacted { before, after })
@@ -146,8 +144,9 @@ fn meet(old: &LmdbStore, new: &LmdbStore) -> Result<(), StoreError> {
     }
 }
 
-fn remove(folder: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(folder) {
+/// Removes what there is of a new file for the state in `dir`.
+pub(super) fn clear(dir: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(dir.join(FOLDER)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

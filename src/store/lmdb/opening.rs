@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use heed::{Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
-use super::compaction::Identity;
+use super::compaction::{self, Identity};
 use super::failure::Place;
 use super::tables::{self, Tables};
 use super::{LmdbStore, length};
@@ -48,6 +48,8 @@ impl Opening {
         let place = Place::new(dir);
         fs::create_dir_all(dir).map_err(|error| place.io(&error))?;
         let lock = lock_for_writing(&place)?;
+        // What a kill left of a compaction is nobody's.
+        compaction::clear(dir).map_err(|error| place.io(&error))?;
         prepare_reader_table(&place)?;
         let env = self.environment(&place, EnvFlags::empty())?;
         env.clear_stale_readers().map_err(|error| place.failure(error))?;
