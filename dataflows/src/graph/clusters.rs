@@ -25,17 +25,20 @@ use super::node::{Cluster, List};
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
-/// What makes a set of mutual neighbours a cluster.
+/// What makes a set of mutual neighbours a cluster, and how much of what follows is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The fewest nodes of a cluster; below 2 counts as 2. The paper's clusters have more than 4 (section 3.2).
     pub min_cluster: usize,
+    /// The most transitive pairs a node keeps, reasons counted apart; 0 for all of them. Of more, those of least
+    /// [`rank`](super::pairs::rank) are kept, and a pair is kept if both its nodes keep it.
+    pub max_pairs_per_node: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { min_cluster: 5 }
+        Settings { min_cluster: 5, max_pairs_per_node: 0 }
     }
 }
 
@@ -48,6 +51,23 @@ pub fn clusters<'s>(
     neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
     settings: &Settings,
 ) -> VecCollection<'s, Epoch, Cluster, Diff> {
+    let both_ways = mutual(neighbours).flat_map(|(a, b)| [(a, b), (b, a)]);
+    let mut adjacency = Adjacency::default();
+    let at = Exchange::new(place(|edge: &Edge| edge.0));
+    let news = by_epoch(both_ways, at, "Adjacency", move |changes| adjacency.apply(&changes));
+
+    let mut egos = Egos::new(settings.min_cluster);
+    let to = Exchange::new(place(|news: &News| news.to));
+    by_epoch(news, to, "Clusters", move |news| egos.apply(&news))
+}
+
+/// The mutual edges of `neighbours`, the smaller node first.
+///
+/// An entry that changes goes to both its nodes. Each keeps its own list only, so that a node which is in very many
+/// lists costs no more than another.
+pub fn mutual<'s>(
+    neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
+) -> VecCollection<'s, Epoch, Edge, Diff> {
     let lists = neighbours.map(|(node, list)| (node, list.iter().map(|n| n.node).collect::<Vec<_>>()));
     // Most of a list stays when one entry changes: what cancels does not travel.
     let entries = by_epoch(lists, Pipeline, "ListEntries", |lists| {
@@ -62,16 +82,7 @@ pub fn clusters<'s>(
     let entries = entries.flat_map(|(owner, neighbour)| Entry::seen_by_both(owner, neighbour));
     let mut lists = Lists::default();
     let at = Exchange::new(place(|entry: &Entry| entry.at));
-    let mutual = by_epoch(entries, at, "MutualNeighbours", move |changes| lists.apply(&changes));
-
-    let mutual = mutual.flat_map(|(a, b)| [(a, b), (b, a)]);
-    let mut adjacency = Adjacency::default();
-    let at = Exchange::new(place(|edge: &Edge| edge.0));
-    let news = by_epoch(mutual, at, "Adjacency", move |changes| adjacency.apply(&changes));
-
-    let mut egos = Egos::new(settings.min_cluster);
-    let to = Exchange::new(place(|news: &News| news.to));
-    by_epoch(news, to, "Clusters", move |news| egos.apply(&news))
+    by_epoch(entries, at, "MutualNeighbours", move |changes| lists.apply(&changes))
 }
 
 /// The clusters of `lists`, from scratch: Bron and Kerbosch's first algorithm over the whole mutual graph.
@@ -156,7 +167,7 @@ mod tests {
                 }
             }
             for min in 2..5 {
-                let settings = Settings { min_cluster: min };
+                let settings = Settings { min_cluster: min, ..Settings::default() };
                 assert_eq!(recompute(&lists, &settings), by_definition(&edges, nodes, min));
             }
         }
