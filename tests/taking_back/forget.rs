@@ -60,7 +60,7 @@ fn found(state: &Path, traces: &[Vec<u8>]) -> usize {
     for (at, trace) in traces.iter().enumerate() {
         begin.entry(&trace[..BEGIN]).or_default().push(at);
     }
-    let mut there = BTreeSet::new();
+    let mut there: BTreeSet<usize> = BTreeSet::new();
     for (from, window) in bytes.windows(BEGIN).enumerate() {
         let candidates = begin.get(window).into_iter().flatten();
         there.extend(candidates.filter(|at| bytes[from..].starts_with(&traces[**at])));
