@@ -44,7 +44,8 @@ pub struct Settings {
     pub tick_ms: u64,
     /// Sources stop reading while this many epochs are not committed yet.
     pub max_lag_epochs: u64,
-    /// A decision taken from closed epoch e takes effect at e plus this. Not below `max_lag_epochs`.
+    /// A decision taken from closed epoch e takes effect at e plus this. Below `max_lag_epochs` it is what bounds how far
+    /// anything may run ahead.
     pub decision_delay_epochs: u64,
     /// Whole stills kept.
     pub stills: usize,

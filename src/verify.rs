@@ -86,7 +86,10 @@ pub fn verify(
     let inter = recompute::inter(&clusters);
     drop(clusters);
     report.push(compare::set("inter", |see| each(view.inter(), see), &inter, compare::edge_words)?);
-    let pairs = recompute::pairs(&inter, &tracks);
+    let mut pairs = recompute::pairs(&inter, &tracks);
+    if rules.max_pairs_per_node > 0 {
+        pairs = recompute::at_most(pairs, rules.max_pairs_per_node);
+    }
     report.push(compare::set("pairs", |see| view.each_pair(see), &pairs, compare::pair_words)?);
     drop(pairs);
     let nodes: Vec<NodeId> = tracks.values().flatten().copied().collect();

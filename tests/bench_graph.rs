@@ -208,7 +208,8 @@ fn equals_the_recompute(out: &Path) {
     }
     assert_eq!(found, expected);
 
-    let expected = clusters::recompute(&expected, &clusters::Settings { min_cluster: 3, ..Default::default() });
+    let expected =
+        clusters::recompute(&expected, &clusters::Settings { min_cluster: 3, ..Default::default() });
     let mut found: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
     for row in rows(out, "clusters.tsv") {
         found.entry(row[0].clone()).or_default().push(node(&row[1]));

@@ -247,10 +247,10 @@ fn a_run_that_is_told_to_stop_ends_well_and_writes_its_report() {
     let dir = tempfile::tempdir().unwrap();
     let (state, report) = (dir.path().join("state"), dir.path().join("report.json"));
     let mut frames = 0;
-    for _ in 0..6 {
+    for _ in 0..4 {
         let mut child = kinetograph(&["run", "--no-train", "--quiet", "--workers", "2", "--state"])
             .arg(&state)
-            .args(["test://?frames=4000&width=160&height=120", "--report"])
+            .args(["test://?frames=200000&width=64&height=48", "--report"])
             .arg(&report)
             .spawn()
             .unwrap();
@@ -279,7 +279,7 @@ fn what_cannot_work_is_said_before_anything_is_read() {
     let state = dir.path().join("state");
     // Not in lock-step and not until idle, and yet it ends: there is nothing to wait for.
     let mut missing = kinetograph(&["run", "--no-train", "nofile.mp4", "--state"]);
-    let output = missing.arg(&state).output().unwrap();
+    let output = missing.arg(&state).args(QUICK).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nofile.mp4"));
 

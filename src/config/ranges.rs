@@ -40,12 +40,6 @@ impl Config {
                 return Err(format!("{path} = {value} must be at least {least}{most}{why}"));
             }
         }
-        let (delay, lag) = (self.engine.decision_delay_epochs, self.engine.max_lag_epochs);
-        if delay < lag {
-            return Err(format!(
-                "engine.decision_delay_epochs = {delay} must not be below engine.max_lag_epochs = {lag}"
-            ));
-        }
         #[cfg(feature = "ingest")]
         self.ingest.check().map_err(|error| error.to_string())?;
         self.train.check()
@@ -89,7 +83,7 @@ mod tests {
     fn a_value_that_cannot_be_is_named() {
         for flag in [
             "engine.slice_frames=0",
-            "engine.decision_delay_epochs=1",
+            "engine.decision_delay_epochs=0",
             "observe.segment_frames=0",
             "graph.neighbours.k=0",
             "graph.neighbours.k=100",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kinetograph_dataflows::graph::node::{CellId, Cluster, List, Pair, PairKind};
+use kinetograph_dataflows::graph::pairs::rank;
 use kinetograph_dataflows::id::{NodeId, TrackId};
 
 use super::cores::on_all_cores;
@@ -145,6 +146,23 @@ pub fn pairs(inter: &[(NodeId, NodeId)], tracks: &BTreeMap<TrackId, Vec<NodeId>>
     }
     pairs.sort_unstable();
     pairs
+}
+
+/// The pairs of which neither node has `most` others that come before them by [`rank`].
+pub fn at_most(pairs: Vec<Pair>, most: usize) -> Vec<Pair> {
+    let mut by_rank: Vec<(u64, Pair)> = pairs.into_iter().map(|pair| (rank(&pair), pair)).collect();
+    by_rank.sort_unstable();
+    let mut seen: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let mut among_first = |node: NodeId| {
+        let count = seen.entry(node).or_default();
+        *count += 1;
+        *count <= most
+    };
+    // Both ends are asked: each counts the pair whether or not the other keeps it.
+    by_rank.retain(|(_, pair)| among_first(pair.a) & among_first(pair.b));
+    let mut kept: Vec<Pair> = by_rank.into_iter().map(|(_, pair)| pair).collect();
+    kept.sort_unstable();
+    kept
 }
 
 /// Each node's class, named by its smallest member. `ids` ascend.

@@ -17,11 +17,20 @@ pub struct Rules {
     pub min_cluster: usize,
     /// A cell with fewer rows gives no lists.
     pub min_cell: usize,
+    /// The most transitive pairs a node keeps; 0 for all.
+    pub max_pairs_per_node: usize,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { k: 10, separation_ns: 5_000_000_000, look_into: 1, min_cluster: 5, min_cell: 0 }
+        Rules {
+            k: 10,
+            separation_ns: 5_000_000_000,
+            look_into: 1,
+            min_cluster: 5,
+            min_cell: 0,
+            max_pairs_per_node: 0,
+        }
     }
 }
 
@@ -35,6 +44,7 @@ impl Rules {
             look_into: near.look_into,
             min_cluster: settings.closure.min_cluster,
             min_cell: near.min_cell(),
+            max_pairs_per_node: settings.closure.max_pairs_per_node,
         }
     }
 }

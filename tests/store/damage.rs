@@ -67,7 +67,7 @@ fn garbage_is_refused() {
 fn another_format_or_program_is_refused_by_name() {
     let newer = state();
     put_raw(newer.path(), "kinetograph", b"format", &9_u32.to_le_bytes());
-    assert!(is_refused(newer.path(), "newer").contains("format 9, this version reads format 1"));
+    assert!(is_refused(newer.path(), "newer").contains("format 9, this version reads format 2"));
 
     let odd = state();
     put_raw(odd.path(), "kinetograph", b"format", b"?");
@@ -106,7 +106,7 @@ fn a_cut_through_free_pages_only_loses_nothing() {
     let data = dir.path().join("data.mdb");
     let store = LmdbStore::open(dir.path()).unwrap();
     let (mut put, mut delete) = (Batch::default(), Batch::default());
-    put.put(Table::Sources, *b"large", vec![1; 400_000]);
+    put.put(Table::Sources, *b"large", vec![1; 800_000]);
     delete.delete(Table::Sources, *b"large");
     store.commit(&put).unwrap();
     store.commit(&delete).unwrap();

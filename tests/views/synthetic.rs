@@ -58,7 +58,7 @@ pub(crate) fn empty() -> State {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { k: 12, separation_ns: 5_000_000_000, look_into: 2, min_cluster: 5, min_cell: 0 }
+    Rules { k: 12, separation_ns: 5_000_000_000, look_into: 2, ..Rules::default() }
 }
 
 fn unit(mut v: Vec<f32>) -> Arc<[f32]> {
