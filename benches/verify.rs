@@ -156,6 +156,7 @@ fn make(place: &Path, nodes: usize, dimensions: usize) {
             ended: true,
             failure: None,
             counts: Default::default(),
+            forgotten: false,
         };
         writing.put(Table::Sources, key::source(SourceId(source)), encode(&record));
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod embed;
+mod forget;
 mod look;
 #[cfg(feature = "ingest")]
 mod run;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ENVIRONMENT};
 
 /// Everything went well.
 pub const OK: u8 = 0;
@@ -51,6 +52,8 @@ enum Command {
     Stats(look::StatsArguments),
     /// Recompute everything by plain code and compare; exit code 1 when something differs
     Verify(look::VerifyArguments),
+    /// Take back a source, a node or everything old, for good
+    Forget(forget::Arguments),
     /// Print every setting with its value
     Config(ConfigArguments),
     /// Write nodes, vectors, neighbours, clusters, edges, pairs and crops as files
@@ -96,7 +99,12 @@ impl ConfigArguments {
             Some(Preset::Paper) => Config::paper(),
             None => Config::default(),
         };
-        Config::layered(&base, self.config.as_deref(), std::env::vars(), &self.set)
+        // Of variables that are not text only those that are meant for us matter.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with(ENVIRONMENT))?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        Config::layered(&base, self.config.as_deref(), variables, &self.set)
     }
 }
 
@@ -110,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::train(&arguments),
         Command::Stats(arguments) => look::stats(&arguments),
         Command::Verify(arguments) => look::verify(&arguments),
+        Command::Forget(arguments) => forget::forget(&arguments),
         Command::Config(arguments) => {
             arguments.read().map_err(Into::into).and_then(|config| print(&config.to_toml()))
         }
@@ -132,9 +141,29 @@ pub fn main() -> ExitCode {
             {
                 return ExitCode::from(OK);
             }
-            eprintln!("kinetograph: {error:#}");
+            eprintln!("kinetograph: {}", in_words(&error));
             ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
         }
+    }
+}
+
+/// The error and what caused it, leaving out causes that it already quotes.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut words, cause| {
+        let cause = cause.to_string();
+        if !words.contains(&cause) {
+            words += if words.is_empty() { "" } else { ": " };
+            words += &cause;
+        }
+        words
+    })
+}
+
+/// A number of dataflow workers.
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err("1 to 1024".to_string()),
     }
 }
 

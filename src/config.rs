@@ -8,8 +8,16 @@ use toml::{Table, Value};
 
 use crate::run;
 
+mod ranges;
+
 /// Environment variables that set something begin with this: `KINETOGRAPH_TRACK__FRAMES=15` sets `track.frames`.
 pub const ENVIRONMENT: &str = "KINETOGRAPH_";
+
+/// Variables of that prefix that set nothing: where tests find videos and a Python.
+const NO_SETTINGS: [&str; 2] = ["DATA", "PYTHON"];
+
+/// Settings of which one of several shapes holds, each with keys of its own.
+const CHOICES: [&str; 2] = ["graph.neighbours.codebook", "graph.neighbours.groups"];
 
 /// Every setting.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -33,6 +41,8 @@ pub struct Config {
     pub embed: Embed,
     /// Neighbours, codebook, clusters.
     pub graph: kinetograph_dataflows::graph::Settings,
+    /// How many nodes the graph holds at most, and which go first.
+    pub budget: crate::budget::Settings,
     /// Training.
     pub train: crate::train::settings::Settings,
 }
@@ -66,6 +76,9 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// A value that cannot be.
+    #[error("{0}")]
+    Range(String),
 }
 
 impl Config {
@@ -101,7 +114,13 @@ impl Config {
         let variables: BTreeMap<String, String> = environment.into_iter().collect();
         for (variable, value) in variables {
             let Some(name) = variable.strip_prefix(ENVIRONMENT) else { continue };
-            let Some((section, key)) = name.split_once("__") else { continue };
+            if NO_SETTINGS.contains(&name) {
+                continue;
+            }
+            let Some((section, key)) = name.split_once("__") else {
+                let reason = "name it KINETOGRAPH_SECTION__KEY, with two underscores between".to_string();
+                return Err(ConfigError::Wrong { place: format!("environment variable {variable}"), reason });
+            };
             let path = format!("{section}.{}", key.replace("__", ".")).to_lowercase();
             config = config.overlaid(entry(&path, &value), &format!("environment variable {variable}"))?;
         }
@@ -112,6 +131,7 @@ impl Config {
             };
             config = config.overlaid(entry(path.trim(), value.trim()), &format!("--set {flag}"))?;
         }
+        config.check().map_err(ConfigError::Range)?;
         Ok(config)
     }
 
@@ -152,7 +172,7 @@ impl Config {
 
     fn overlaid(&self, over: Table, place: &str) -> Result<Config, ConfigError> {
         let mut table = self.table();
-        overlay(&mut table, over);
+        overlay(&mut table, over, "");
         table.try_into().map_err(|e: toml::de::Error| ConfigError::Wrong {
             place: place.to_string(),
             reason: e.message().to_string(),
@@ -170,6 +190,10 @@ pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> 
         }
     }
     settings.insert("embed space".to_string(), space.to_string());
+    // Nodes are found on frames of that size.
+    if let Some(side) = lookup(&table, "ingest.max_side") {
+        settings.insert("ingest.max_side".to_string(), side.to_string());
+    }
     settings
         .insert("engine.decision_delay_epochs".to_string(), config.engine.decision_delay_epochs.to_string());
     settings
@@ -184,12 +208,46 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     }
 }
 
-fn overlay(table: &mut Table, over: Table) {
+fn overlay(table: &mut Table, over: Table, path: &str) {
     for (key, value) in over {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (table.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(over)) => overlay(below, over),
+            (Some(below), Value::Table(over))
+                if CHOICES.contains(&path.as_str()) && changes_shape(below, &over) =>
+            {
+                let mut chosen = preset_of_shape(&path, &over);
+                overlay(&mut chosen, over, &path);
+                *below = Value::Table(chosen);
+            }
+            (Some(Value::Table(below)), Value::Table(over)) => overlay(below, over, &path),
             (_, value) => drop(table.insert(key, value)),
         }
+    }
+}
+
+/// Whether `over` chooses another shape than `below` has.
+fn changes_shape(below: &Value, over: &Table) -> bool {
+    over.len() == 1 && over.keys().any(|shape| below.get(shape).is_none())
+}
+
+/// The values of the shape that `over` chooses, from the preset that has it, so that `over` need not give all of them.
+fn preset_of_shape(path: &str, over: &Table) -> Table {
+    let presets = [Config::default(), Config::paper()].map(|preset| preset.table());
+    let chosen = presets.iter().filter_map(|preset| lookup(preset, path)?.as_table());
+    chosen
+        .into_iter()
+        .find(|chosen| over.keys().all(|shape| chosen.contains_key(shape)))
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// The value at a dotted path.
+fn lookup<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let value = table.get(first)?;
+    match rest {
+        Some(rest) => lookup(value.as_table()?, rest),
+        None => Some(value),
     }
 }
 
@@ -252,14 +310,28 @@ mod tests {
         assert!(error.contains("--set engine.lames=1"), "{error}");
         let error = with("", &[("KINETOGRAPH_ENGINE__LAMES", "1")], &[]).unwrap_err().to_string();
         assert!(error.contains("KINETOGRAPH_ENGINE__LAMES"), "{error}");
+        let error = with("", &[("KINETOGRAPH_TRACK_FRAMES", "15")], &[]).unwrap_err().to_string();
+        assert!(error.contains("KINETOGRAPH_TRACK_FRAMES"), "{error}");
     }
 
     #[test]
     fn what_config_prints_reads_back_as_itself() {
         for config in [Config::default(), Config::paper()] {
             let text = config.to_toml();
-            let read: Config = text.parse::<Table>().unwrap().try_into().unwrap();
-            assert_eq!(read.to_toml(), text);
+            assert_eq!(Config::parse(&text, "here").unwrap().to_toml(), text);
         }
+    }
+
+    #[test]
+    fn one_key_is_enough_to_choose_another_shape() {
+        let k_means =
+            with("", &[], &["graph.neighbours.codebook.k_means.cells=6"]).unwrap().graph.neighbours.codebook;
+        let Config { graph: paper, .. } = Config::paper();
+        let Value::Table(mut asked) = Value::try_from(&paper.neighbours.codebook).unwrap() else { panic!() };
+        asked["k_means"]["cells"] = Value::Integer(6);
+        assert_eq!(Value::try_from(&k_means).unwrap(), Value::Table(asked));
+        let back =
+            with("[graph.neighbours.codebook.growing]\ncap = 7", &[], &["graph.neighbours.groups=\"cells\""]);
+        assert!(back.unwrap().to_toml().contains("cap = 7"));
     }
 }

@@ -7,6 +7,7 @@ pub mod network;
 #[cfg(feature = "train")]
 pub mod torchscript;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -58,6 +59,9 @@ pub enum FolderError {
         /// The decoder's reason.
         reason: String,
     },
+    /// A name that cannot stand in a list of names.
+    #[error("{0:?}: its name is not text of one line; rename it")]
+    Name(PathBuf),
     /// The descriptor refused.
     #[error("{file}: it cannot be described ({reason})")]
     Describe {
@@ -76,7 +80,7 @@ pub enum FolderError {
 /// [`FolderError`], which names the file.
 pub fn folder(images: &Path, out: &Path, describe: &mut Describe<'_>) -> Result<Embedded, FolderError> {
     let mut names = Vec::new();
-    collect(images, "", &mut names)?;
+    collect(images, "", &mut BTreeSet::new(), &mut names)?;
     names.sort_unstable();
     if names.is_empty() {
         return Err(FolderError::Empty(images.into()));
@@ -101,8 +105,8 @@ pub fn folder(images: &Path, out: &Path, describe: &mut Describe<'_>) -> Result<
         TensorView::new(Dtype::F32, vec![names.len(), dim], &bytes).map_err(|e| refused(e.to_string()))?;
     let file = serialize([(TENSOR, view)], None).map_err(|e| refused(e.to_string()))?;
     let list = out.with_extension("names.txt");
-    write_whole(&list, (names.join("\n") + "\n").as_bytes())?;
-    write_whole(out, &file)?;
+    let list_bytes = (names.join("\n") + "\n").into_bytes();
+    write_whole([(&list, list_bytes.as_slice()), (out, file.as_slice())])?;
     Ok(Embedded { count: names.len(), dim, names: list })
 }
 
@@ -122,34 +126,60 @@ pub fn read(file: &Path) -> Result<Vec<u8>, FolderError> {
     Ok(picture.into_raw())
 }
 
-/// The pictures under `root`/`below`, by their names relative to `root`, with slashes.
-fn collect(root: &Path, below: &str, names: &mut Vec<String>) -> Result<(), FolderError> {
+/// The pictures under `root`/`below`, by their names relative to `root`, with slashes. `visited` holds the folders looked
+/// at, so that a link back up ends.
+fn collect(
+    root: &Path,
+    below: &str,
+    visited: &mut BTreeSet<PathBuf>,
+    names: &mut Vec<String>,
+) -> Result<(), FolderError> {
     let here = root.join(below);
     let io = |source| FolderError::Io { file: here.clone(), source };
+    if !visited.insert(here.canonicalize().map_err(io)?) {
+        return Ok(());
+    }
     for entry in fs::read_dir(&here).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        let name = path.file_name().and_then(|n| n.to_str()).filter(|n| !n.contains('\n'));
+        let Some(name) = name else { return Err(FolderError::Name(path)) };
         let relative = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         if path.is_dir() {
-            collect(root, &relative, names)?;
-        } else if matches!(extension.as_str(), "jpg" | "jpeg" | "png") {
+            collect(root, &relative, visited, names)?;
+        } else if path.is_file() && matches!(extension.as_str(), "jpg" | "jpeg" | "png") {
             names.push(relative);
         }
     }
     Ok(())
 }
 
-fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    let write = || -> io::Result<()> {
-        let mut out = File::create(&partial)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        fs::rename(&partial, file)
+/// Writes both files beside their places before either gets there; on failure neither is left.
+fn write_whole(files: [(&Path, &[u8]); 2]) -> Result<(), FolderError> {
+    let partial = |file: &Path| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".partial");
+        PathBuf::from(name)
     };
-    write().map_err(|source| FolderError::Io { file: file.into(), source })
+    let write = |(file, bytes): (&Path, &[u8])| -> Result<(), FolderError> {
+        let write = || {
+            let mut out = File::create(partial(file))?;
+            out.write_all(bytes)?;
+            out.sync_all()
+        };
+        write().map_err(|source| FolderError::Io { file: file.into(), source })
+    };
+    let place = |(file, _): (&Path, &[u8])| {
+        fs::rename(partial(file), file).map_err(|source| FolderError::Io { file: file.into(), source })
+    };
+    let done = files.into_iter().try_for_each(write).and_then(|()| files.into_iter().try_for_each(place));
+    if done.is_err() {
+        for (file, _) in files {
+            // What is not there need not be removed, and the first error is the one to tell.
+            let _: io::Result<()> = fs::remove_file(partial(file));
+        }
+    }
+    done
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! trainer and the command line.
 
 pub mod bench_graph;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod embed;
 pub mod export;
 pub mod feed;
+pub mod forget;
 pub mod gallery;
 pub mod peak_rss;
 pub mod run;

@@ -5,15 +5,14 @@
 //!                                   ^-------- decisions, committed epoch --------'
 //! ```
 
+pub mod changes;
 #[cfg(feature = "ingest")]
 pub mod committer;
 #[cfg(feature = "ingest")]
 pub mod engine;
-#[cfg(feature = "ingest")]
 pub mod hydrate;
 #[cfg(feature = "ingest")]
 pub mod lanes;
-#[cfg(feature = "ingest")]
 pub mod outputs;
 pub mod progress;
 #[cfg(feature = "ingest")]
@@ -27,7 +26,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -90,10 +89,11 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct Shared {
     committed: AtomicU64,
-    restored: AtomicBool,
-    finished: AtomicBool,
+    restored: OnceLock<Instant>,
+    finished: OnceLock<Instant>,
     stop: AtomicBool,
     fault: Mutex<Option<String>>,
+    notices: Mutex<Vec<String>>,
     news: Condvar,
     news_lock: Mutex<()>,
     workers: Mutex<Vec<Thread>>,
@@ -118,24 +118,29 @@ impl Shared {
 
     /// What the state held is back in memory and checked.
     pub fn restore(&self) {
-        self.restored.store(true, Ordering::Release);
+        self.restored.get_or_init(Instant::now);
         self.wake();
     }
 
-    /// Whether what the state held is back in memory.
-    pub fn restored(&self) -> bool {
-        self.restored.load(Ordering::Acquire)
+    /// When what the state held was back in memory.
+    pub fn restored_at(&self) -> Option<Instant> {
+        self.restored.get().copied()
     }
 
     /// Nothing is left to take in: the dataflow may end.
     pub fn finish(&self) {
-        self.finished.store(true, Ordering::Release);
+        self.finished.get_or_init(Instant::now);
         self.wake();
     }
 
     /// Whether the dataflow has taken in and committed all there is.
     pub fn finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
+        self.finished.get().is_some()
+    }
+
+    /// When the dataflow had taken in and committed all there is.
+    pub fn finished_at(&self) -> Option<Instant> {
+        self.finished.get().copied()
     }
 
     /// Ends everything soon; what is not committed is taken again next time.
@@ -158,6 +163,16 @@ impl Shared {
     /// Why everything was ended, if something failed.
     pub fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has `notice` shown to whoever watches the run.
+    pub fn notice(&self, notice: String) {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+    }
+
+    /// Takes the notices that were not shown yet.
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Registers the calling thread to be unparked at news.

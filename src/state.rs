@@ -9,6 +9,7 @@ pub mod visit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ use record::Format;
 use view::View;
 
 /// Version of the records below; a state of another version is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What can go wrong with a state.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +151,7 @@ impl State {
 
     /// Where the trainer keeps checkpoints and its loss curve.
     pub fn train_dir(&self) -> PathBuf {
-        self.dir.join("train")
+        train_dir(&self.dir)
     }
 
     /// Everything as of the last commit; later commits do not change it.
@@ -189,6 +190,16 @@ impl State {
         let format: Format = decode(&bytes, Table::Meta, &self.place())?;
         Ok(Some(format.version))
     }
+}
+
+/// Where the trainer of the state in `dir` keeps checkpoints and its loss curve.
+pub fn train_dir(dir: &Path) -> PathBuf {
+    dir.join("train")
+}
+
+/// The wall clock: seconds since 1970.
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A record's bytes.

@@ -27,6 +27,10 @@ pub struct Stats {
     pub nodes: usize,
     /// Those of them that were retired since this epoch: their crops and vectors are gone.
     pub retired_since: usize,
+    /// Nodes that the budget took back, over the life of the state.
+    pub retired: u64,
+    /// Nodes that somebody had forgotten, over the life of the state.
+    pub forgotten: u64,
     /// Objects followed.
     pub tracks: usize,
     /// Leaves of the codebook that store a node.
@@ -74,6 +78,8 @@ pub struct Sources {
     pub ended: usize,
     /// That ended early.
     pub failed: usize,
+    /// Of which only the address is left.
+    pub forgotten: usize,
 }
 
 const DIGESTED: [(&str, Table); 10] = [
@@ -109,6 +115,7 @@ pub fn stats_as_of(state: &State, epoch: u64, k: usize) -> Result<Stats, StateEr
 fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> {
     let sources = view.sources()?;
     let nodes = view.nodes()?;
+    let totals = view.totals()?;
     let inter = view.inter()?;
     let within = |same: &dyn Fn(NodeId, NodeId) -> bool| {
         inter.iter().filter(|(a, b)| same(*a, *b)).count() as f64 / inter.len().max(1) as f64
@@ -129,12 +136,15 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         since,
         sources: Sources {
             all: sources.len(),
-            ended: sources.values().filter(|s| s.ended).count(),
+            ended: sources.values().filter(|s| s.ended && !s.forgotten).count(),
             failed: sources.values().filter(|s| s.failure.is_some()).count(),
+            forgotten: sources.values().filter(|s| s.forgotten).count(),
         },
         frames: sources.values().map(|s| s.counts.frames).sum(),
         nodes: nodes.len(),
         retired_since: view.retired_since(),
+        retired: totals.retired,
+        forgotten: totals.forgotten,
         cells: view.cells()?.into_values().collect::<BTreeSet<_>>().len(),
         groups: view.groups()?.into_values().collect::<BTreeSet<_>>().len(),
         lists: view.lists()?.len(),
@@ -177,9 +187,14 @@ impl fmt::Display for Stats {
             writeln!(f, "{name:<12} {count:>12}{space}{note}")
         };
         line("epoch", grouped(self.epoch), format!("can be shown from {}", grouped(self.since)))?;
-        let Sources { all, ended, failed } = self.sources;
-        line("sources", grouped(all), format!("{ended} ended, {failed} failed"))?;
+        let Sources { all, ended, failed, forgotten } = self.sources;
+        let forgotten = if forgotten > 0 { format!(", {forgotten} forgotten") } else { String::new() };
+        line("sources", grouped(all), format!("{ended} ended, {failed} failed{forgotten}"))?;
         line("frames", grouped(self.frames), String::new())?;
+        if self.retired + self.forgotten > 0 {
+            let note = format!("by the budget; {} forgotten", grouped(self.forgotten));
+            line("retired", grouped(self.retired), note)?;
+        }
         if self.nodes == 0 {
             return line("nodes", "0".to_string(), "nothing was mined yet".to_string());
         }

@@ -98,6 +98,14 @@ pub enum StoreError {
         /// What was found and what was expected.
         reason: String,
     },
+    /// The file was replaced since it was opened for reading: what it holds may be forgotten by now.
+    #[error(
+        "{place}: `kinetograph forget` has rewritten this state meanwhile; start again to see what it is now"
+    )]
+    Replaced {
+        /// The state's folder.
+        place: String,
+    },
     /// A commit to a store that was opened for reading.
     #[error("{place}: this state was opened for reading only")]
     ReadOnly {

@@ -4,16 +4,16 @@
 //! drawn; [`triplet`] finds their negatives. With the feature `train`, `trainer` runs a network (`net`) over them with
 //! the paper's loss and writes checkpoints that training resumes from exactly.
 
+pub mod checkpoint;
 pub mod crops;
 pub mod feed;
 pub mod history;
+pub mod lock;
 pub mod replay;
 pub mod settings;
 pub mod triplet;
 pub mod view;
 
-#[cfg(feature = "train")]
-pub mod checkpoint;
 #[cfg(feature = "train")]
 pub mod device;
 #[cfg(feature = "train")]

@@ -14,6 +14,7 @@ pub mod neighbours;
 pub mod node;
 pub mod pairs;
 pub mod policy;
+pub mod product;
 #[cfg(test)]
 mod replay;
 pub mod score;

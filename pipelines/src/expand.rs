@@ -131,8 +131,9 @@ fn ends_like_video(path: &Path) -> bool {
     VIDEO_EXTENSIONS.contains(&ending.as_str())
 }
 
-/// Puts parent folders before the names that several files share, as many as it takes.
-fn tell_apart(sources: &mut [Source]) {
+/// Puts parent folders before the names that several files share, as many as it takes. [`expand`] has done so for what it
+/// returns; lists that are put together afterwards need it again.
+pub fn tell_apart(sources: &mut [Source]) {
     let paths: Vec<Option<PathBuf>> = sources
         .iter()
         .map(|source| match locate(&source.uri) {

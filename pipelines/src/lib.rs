@@ -62,7 +62,7 @@ mod test_pattern;
 mod trouble;
 
 pub use error::IngestError;
-pub use expand::{VIDEO_EXTENSIONS, expand};
+pub use expand::{VIDEO_EXTENSIONS, expand, tell_apart};
 pub use frame::{End, Event, Frame};
 pub use reader::{Reader, open};
 pub use settings::Settings;

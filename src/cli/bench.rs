@@ -36,7 +36,7 @@ pub(super) struct GraphArguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Dataflow workers [default: half the cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::workers)]
     workers: Option<usize>,
     /// No progress bar and no summary
     #[arg(long, short)]

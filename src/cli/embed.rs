@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NET:SEED")]
     init: Option<String>,
     /// By a descriptor: hog, the engine's own
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = ["hog"], conflicts_with = "layer")]
     descriptor: Option<String>,
     /// Layer of the network [default: the feature that training compares]
     #[arg(long, value_name = "NAME")]
@@ -33,10 +33,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn embed(arguments: &Arguments) -> anyhow::Result<u8> {
-    let done = if let Some(name) = &arguments.descriptor {
-        if name != "hog" {
-            bail!("--descriptor {name}: there is only hog");
-        }
+    let done = if arguments.descriptor.is_some() {
         let mut describe = |crops: &[&[u8]]| {
             Ok(crops.iter().flat_map(|crop| Descriptor::describe(crop)).collect::<Vec<f32>>())
         };

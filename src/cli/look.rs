@@ -1,12 +1,13 @@
 //! `kinetograph stats`, `verify`, `export` and `gallery`: looking at a state.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{NO, OK, print};
+use super::{FAILED, NO, OK, print};
 use crate::config::Config;
 use crate::state::State;
 use crate::verify::Rules;
@@ -35,6 +36,9 @@ pub(super) struct VerifyArguments {
     /// No progress, and nothing said when nothing differs
     #[arg(long, short)]
     quiet: bool,
+    /// In this process
+    #[arg(long, hide = true)]
+    here: bool,
 }
 
 #[derive(Debug, Args)]
@@ -84,7 +88,24 @@ pub(super) fn stats(arguments: &StatsArguments) -> anyhow::Result<u8> {
     }
 }
 
+/// Verifies in a process of its own: the store maps its file into memory, and a damaged page can end whoever reads it.
 pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
+    if arguments.here {
+        return verify_here(arguments);
+    }
+    let program = std::env::current_exe().context("cannot find this program to start it again")?;
+    let status = Command::new(program).args(std::env::args_os().skip(1)).arg("--here").status()?;
+    if let Some(code) = status.code() {
+        return Ok(u8::try_from(code).unwrap_or(FAILED));
+    }
+    print(&format!(
+        "{}: the data file is damaged: reading it ended the program ({status})",
+        arguments.state.display()
+    ))?;
+    Ok(NO)
+}
+
+fn verify_here(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     let (state, config) = open(&arguments.state)?;
     let embedder = crate::embed::choice::embedder(&config.embed)?;
     let embed = |crops: &[&[u8]]| embedder.embed(crops).map_err(|e| anyhow!(e));

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context;
 use clap::Args;
 
-use super::{ConfigArguments, NO, OK};
+use super::{ConfigArguments, FAILED, NO, OK};
 use crate::run::Options;
 use crate::run::engine::{run as run_engine, write_report};
 
@@ -22,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     /// Dataflow workers [default: half the cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::workers)]
     workers: Option<usize>,
     /// Lock-step over files: the same files give the same graph on any number of workers. Implies --until-idle
     #[arg(long)]
@@ -54,6 +55,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         signal_hook::flag::register_conditional_shutdown(signal, 130, interrupted.clone())?;
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
+    if let Some(path) = &arguments.report {
+        // Said now, not after a night of video.
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        file.with_context(|| format!("{}: cannot write the report", path.display()))?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let options = Options {
         sources: arguments.sources.clone(),
@@ -70,6 +76,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     if !arguments.quiet {
         eprintln!("{report}");
+    }
+    if report.train_failed.is_some() {
+        return Ok(FAILED);
     }
     let none_succeeded = report.sources_succeeded == 0 && !report.sources_failed.is_empty();
     Ok(if none_succeeded { NO } else { OK })

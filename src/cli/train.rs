@@ -1,17 +1,18 @@
 //! `kinetograph train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 
 use super::{ConfigArguments, OK};
 use crate::feed::StateFeed;
 use crate::run::progress;
 use crate::state::State;
+use crate::train::checkpoint;
 use crate::train::settings::{Device, Net};
 use crate::train::trainer::{Progress, spawn};
 
@@ -39,8 +40,8 @@ pub(super) struct Arguments {
     /// small, resnet18 or vgg16
     #[arg(long, value_name = "NAME")]
     net: Option<Net>,
-    /// Folder of checkpoints [default: DIR/train]
-    #[arg(long, value_name = "FOLDER")]
+    /// The newest checkpoint to go on from, or a folder of checkpoints, made if missing [default: DIR/train]
+    #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArguments,
@@ -53,7 +54,7 @@ pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
     settings.seed = arguments.seed.unwrap_or(settings.seed);
     settings.net = arguments.net.unwrap_or(settings.net);
     let state = State::open_read(&arguments.state)?;
-    let dir = arguments.checkpoint.clone().unwrap_or_else(|| state.train_dir());
+    let dir = folder(arguments.checkpoint.as_deref(), &state)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
@@ -69,6 +70,15 @@ pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     line.clear();
     let summary = thread.join().map_err(|_| anyhow!("the trainer panicked"))??;
+    if let (Some(step), Some(_)) = (summary.resumed_from, arguments.seed) {
+        eprintln!(
+            "kinetograph: --seed changed nothing: this went on from step {step}, which has its own draws"
+        );
+    }
+    if summary.steps == 0 {
+        eprintln!("no step: the state has no pair with a negative yet (see `kinetograph stats`)");
+        return Ok(OK);
+    }
     eprintln!(
         "{} steps, loss {:.3} -> {:.3}, {:.2} steps a second; checkpoints in {}",
         summary.steps,
@@ -78,4 +88,30 @@ pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
         dir.display()
     );
     Ok(OK)
+}
+
+/// The folder to train in: that of the checkpoint `asked` for, `asked` itself, or the state's own.
+fn folder(asked: Option<&Path>, state: &State) -> anyhow::Result<PathBuf> {
+    let Some(asked) = asked else { return Ok(state.train_dir()) };
+    if !asked.is_file() {
+        ensure!(
+            asked.extension().is_none_or(|e| e != "safetensors"),
+            "{}: no such checkpoint",
+            asked.display()
+        );
+        return Ok(asked.to_path_buf());
+    }
+    let dir = match asked.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let newest = checkpoint::list(&dir)?.pop();
+    match newest.filter(|(_, file)| file.file_name() != asked.file_name()) {
+        None => Ok(dir),
+        Some((step, newer)) => bail!(
+            "{}: {} is of step {step} and newer; move it out of the folder to go back to this one",
+            asked.display(),
+            newer.display()
+        ),
+    }
 }

@@ -7,21 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
+use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::policy::Deciding;
-use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::Tally;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::hydrate::{Decided, Stored};
 use super::outputs::{EpochOutputs, Slice};
-use super::worker::{Share, Stored};
-use super::{Settings, Shared};
-use crate::state::digest::Digest;
+use super::worker::Share;
+use super::{Settings, Shared, changes};
+use crate::budget::Evicting;
 use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
-use crate::state::record::{Counts, EpochDelta, EpochLog, NodeRecord, SourceRecord};
-use crate::state::{State, StateError, encode};
+use crate::state::record::{Counts, EpochLog, NodeRecord, SourceRecord, Totals};
+use crate::state::{State, StateError, encode, now_s};
 use crate::store::{Batch, Table};
 
 /// A cell that is too large is looked at every few epochs (`try_every_epochs`); after so many quiet ones nothing is left
@@ -62,6 +63,8 @@ pub struct Tallies {
     pub frames: AtomicU64,
     /// Nodes committed in this run.
     pub nodes: AtomicU64,
+    /// Nodes that the budget took back in this run.
+    pub retired: AtomicU64,
     /// Net change of transitive pairs in this run, one a reason, as two's complement.
     pub pairs: AtomicU64,
     /// Sources that ended in this run.
@@ -80,7 +83,7 @@ pub struct Committer {
     settings: Settings,
     shared: Arc<Shared>,
     tallies: Arc<Tallies>,
-    decisions: Sender<(Epoch, u64, Decision)>,
+    decisions: Sender<(Epoch, Decided)>,
     until_idle: bool,
     workers: usize,
     /// The next epoch to complete.
@@ -93,6 +96,10 @@ pub struct Committer {
     deciding: Deciding,
     /// Epochs at which taken decisions will take effect.
     pending: BTreeSet<Epoch>,
+    evicting: Evicting,
+    /// Nodes told to go that are still there, by the epoch they go at.
+    retiring: BTreeMap<Epoch, Vec<NodeId>>,
+    totals: Totals,
     vectors: HashMap<NodeId, Arc<[f32]>>,
     /// Keys of the kept stills.
     stills: BTreeSet<Vec<u8>>,
@@ -109,10 +116,11 @@ impl Committer {
     pub fn new(
         state: State,
         (settings, graph): (&Settings, &kinetograph_dataflows::graph::Settings),
+        mut evicting: Evicting,
         stored: &Stored,
         shared: Arc<Shared>,
         tallies: Arc<Tallies>,
-        (decisions, workers, until_idle): (Sender<(Epoch, u64, Decision)>, usize, bool),
+        (decisions, workers, until_idle): (Sender<(Epoch, Decided)>, usize, bool),
     ) -> Result<Self, CommitError> {
         let view = state.view()?;
         let start = view.epoch()?;
@@ -129,6 +137,13 @@ impl Committer {
         for (node, cell) in view.cells()? {
             deciding.change(node, cell, 1);
         }
+        view.nodes()?.iter().for_each(|(node, record)| evicting.came(*node, record.epoch));
+        for row in &stored.rows {
+            let lists = row.known.iter().flat_map(|known| known.iter());
+            evicting.lists(lists.map(|(cell, list)| (row.id, *cell, list, 1)));
+        }
+        stored.retiring.values().for_each(|nodes| evicting.going(nodes));
+        pending.extend(stored.retiring.keys());
         let stills = view.stills()?.into_iter().map(|(rank, source, seq)| key::still(rank, source, seq));
         Ok(Committer {
             settings: settings.clone(),
@@ -143,6 +158,9 @@ impl Committer {
             codebook,
             deciding,
             pending,
+            evicting,
+            retiring: stored.retiring.clone(),
+            totals: view.totals()?,
             vectors: stored.rows.iter().map(|row| (row.id, row.vector.clone())).collect(),
             stills: stills.collect(),
             since: view.since()?,
@@ -181,23 +199,35 @@ impl Committer {
         }
         if epoch == self.shared.committed() {
             // The epoch the state was read at: what follows from the stored lists must be what is stored.
-            self.check_restored(&outputs)?;
+            if let Some(collection) = changes::inconsistent(&outputs, &self.state.view()?)? {
+                return Err(CommitError::Inconsistent { place: self.state.place(), collection });
+            }
             self.shared.restore();
             return Ok(());
         }
         outputs.nodes.iter().for_each(|n| drop(self.vectors.insert(n.view.id, n.vector.clone())));
         outputs.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
+        let retired = self.retiring.remove(&epoch).unwrap_or_default();
+        retired.iter().for_each(|node| drop(self.vectors.remove(node)));
         let decided = self.decide(epoch);
+        let told = self.evict(&outputs, epoch, &retired);
         self.pending = self.pending.split_off(&(epoch + 1));
-        if !outputs.is_empty() || !decided.is_empty() {
-            self.commit(epoch, outputs, &decided)?;
+        let quiet = exhausted && self.pending.is_empty() && decided.is_empty() && told.is_empty();
+        if !outputs.is_empty() || !decided.is_empty() || !told.is_empty() {
+            self.commit(epoch, outputs, &decided, (&told, &retired))?;
         }
-        let quiet = exhausted && self.pending.is_empty() && decided.is_empty();
         self.quiet = if quiet { self.quiet + 1 } else { 0 };
-        for (order, (effective, decision)) in decided.into_iter().enumerate() {
+        let effective = epoch + self.settings.decision_delay_epochs;
+        if !decided.is_empty() || !told.is_empty() {
             self.pending.insert(effective);
-            // The channel holds more than can be decided before the worker looks again.
-            drop(self.decisions.send((effective, order as u64, decision)));
+        }
+        // The channel holds more than can be decided before the worker looks again.
+        for (order, decision) in decided.into_iter().enumerate() {
+            drop(self.decisions.send((effective, Decided::Codebook(order as u64, decision))));
+        }
+        if !told.is_empty() {
+            drop(self.decisions.send((effective, Decided::Retire(told.clone()))));
+            self.retiring.insert(effective, told);
         }
         self.shared.commit(epoch);
         if self.until_idle && self.quiet > QUIET_EPOCHS {
@@ -206,22 +236,28 @@ impl Committer {
         Ok(())
     }
 
-    fn decide(&mut self, epoch: Epoch) -> Vec<(Epoch, Decision)> {
+    fn decide(&mut self, epoch: Epoch) -> Vec<Decision> {
         let vectors = &self.vectors;
-        let decided = self.deciding.decide(epoch, &self.codebook, |node| vectors.get(&node).cloned());
-        let effective = epoch + self.settings.decision_delay_epochs;
+        let mut decided = self.deciding.decide(epoch, &self.codebook, |node| vectors.get(&node).cloned());
+        decided.retain(|decision| self.codebook.apply(decision).is_ok());
         decided
-            .into_iter()
-            .filter(|decision| self.codebook.apply(decision).is_ok())
-            .map(|decision| (effective, decision))
-            .collect()
+    }
+
+    /// The nodes that are to go, after the changes of `epoch` and those that are `retired` in it.
+    fn evict(&mut self, outputs: &EpochOutputs, epoch: Epoch, retired: &[NodeId]) -> Vec<NodeId> {
+        outputs.nodes.iter().for_each(|n| self.evicting.came(n.view.id, epoch));
+        let lists = outputs.lists.iter().map(|(((node, cell), list), diff)| (*node, *cell, list, *diff));
+        self.evicting.lists(lists);
+        retired.iter().for_each(|node| self.evicting.went(*node));
+        self.evicting.decide()
     }
 
     fn commit(
         &mut self,
         epoch: Epoch,
         outputs: EpochOutputs,
-        decided: &[(Epoch, Decision)],
+        decided: &[Decision],
+        (told, retired): (&[NodeId], &[NodeId]),
     ) -> Result<(), CommitError> {
         let start = Instant::now();
         let mut batch = Batch::default();
@@ -240,25 +276,30 @@ impl Committer {
             let vector: Vec<u8> = embedded.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
             batch.put(Table::Vectors, key::vector(FIRST_SPACE, view.id), vector);
         }
-        records(&outputs, |table, key, value, diff| match diff {
-            ..0 => batch.delete(table, key),
-            _ => batch.put(table, key, value),
-        });
+        changes::put(&outputs, retired, &mut batch);
         self.put_stills(&outputs, &mut batch);
-        for (order, (effective, decision)) in decided.iter().enumerate() {
-            batch.put(Table::Decisions, key::decision(*effective, order as u64), encode(decision));
+        let effective = epoch + self.settings.decision_delay_epochs;
+        for (order, decision) in decided.iter().enumerate() {
+            batch.put(Table::Decisions, key::decision(effective, order as u64), encode(decision));
+        }
+        if !retired.is_empty() {
+            self.totals.retired += retired.len() as u64;
+            batch.put(Table::Meta, key::TOTALS, encode(&self.totals));
         }
         let log = EpochLog {
             slices: outputs.slices.iter().map(|s| (s.source, s.from, s.to)).collect(),
-            decisions: decided.to_vec(),
+            decisions: decided.iter().map(|decision| (effective, decision.clone())).collect(),
+            retired: (!told.is_empty()).then(|| (effective, told.to_vec())),
+            forgotten: 0,
+            committed_s: now_s(),
         };
         batch.put(Table::Log, key::epoch(epoch), encode(&log));
-        batch.put(Table::Deltas, key::epoch(epoch), encode(&delta(&outputs)));
+        batch.put(Table::Deltas, key::epoch(epoch), encode(&changes::delta(&outputs, retired)));
         self.forget_deltas(epoch, &mut batch);
         batch.put(Table::Meta, key::EPOCH, encode(&epoch));
         history::keep(&self.state.view()?, epoch, &mut batch)?;
         self.state.commit(&batch)?;
-        self.count(&outputs, start.elapsed());
+        self.count(&outputs, retired.len() as u64, start.elapsed());
         Ok(())
     }
 
@@ -277,6 +318,7 @@ impl Committer {
                 if let Some(end) = end {
                     record.ended = true;
                     record.failure = end.as_ref().err().cloned();
+                    record.failure.iter().for_each(|reason| self.shared.notice(reason.clone()));
                 }
                 touched.insert(*source);
             }
@@ -310,73 +352,17 @@ impl Committer {
         }
     }
 
-    fn count(&self, outputs: &EpochOutputs, took: Duration) {
+    fn count(&self, outputs: &EpochOutputs, retired: u64, took: Duration) {
         let tallies = &self.tallies;
         let add = |to: &AtomicU64, more: u64| to.fetch_add(more, Ordering::Relaxed);
         add(&tallies.frames, outputs.tallies.iter().map(|(_, t)| t.frames).sum());
         add(&tallies.nodes, outputs.nodes.len() as u64);
+        add(&tallies.retired, retired);
         add(&tallies.pairs, outputs.pairs.iter().map(|(_, d)| *d as i64).sum::<i64>() as u64);
         add(&tallies.sources_ended, outputs.slices.iter().filter(|s| s.end.is_some()).count() as u64);
         add(&tallies.epochs, 1);
         add(&tallies.commit_ns, took.as_nanos() as u64);
         tallies.commit_max_ns.fetch_max(took.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    /// Compares what the dataflow made of the stored nodes and lists with what is stored.
-    fn check_restored(&self, outputs: &EpochOutputs) -> Result<(), CommitError> {
-        let mut made: HashMap<Table, Digest> = HashMap::new();
-        records(outputs, |table, key, value, _| made.entry(table).or_default().add(&key, &value));
-        made.insert(Table::Classes, Digest::of_partition(outputs.classes.iter().map(|(c, _)| *c)));
-        let view = self.state.view()?;
-        for (table, collection) in [
-            (Table::Cells, "cells"),
-            (Table::Groups, "groups"),
-            (Table::Lists, "lists"),
-            (Table::Clusters, "clusters"),
-            (Table::Edges, "edges"),
-            (Table::Pairs, "pairs"),
-            (Table::Classes, "classes"),
-        ] {
-            if view.digest(table)?.1 != made.get(&table).copied().unwrap_or_default() {
-                return Err(CommitError::Inconsistent { place: self.state.place(), collection });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Each change of a derived collection as a record of the store; of a key that goes and comes, going is first.
-fn records(outputs: &EpochOutputs, mut put: impl FnMut(Table, Vec<u8>, Vec<u8>, Diff)) {
-    for ((node, cell), diff) in &outputs.cells {
-        put(Table::Cells, key::node(*node), cell.0.to_be_bytes().to_vec(), *diff);
-    }
-    for ((node, group), diff) in &outputs.groups {
-        put(Table::Groups, key::node(*node), group.0.to_be_bytes().to_vec(), *diff);
-    }
-    for (((node, cell), list), diff) in &outputs.lists {
-        put(Table::Lists, key::list(FIRST_SPACE, *node, *cell), encode(list), *diff);
-    }
-    for (cluster, diff) in &outputs.clusters {
-        put(Table::Clusters, key::nodes(cluster), Vec::new(), *diff);
-    }
-    for ((a, b), diff) in &outputs.inter {
-        put(Table::Edges, key::nodes(&[*a, *b]), Vec::new(), *diff);
-    }
-    for (pair, diff) in &outputs.pairs {
-        put(Table::Pairs, key::pair(pair), Vec::new(), *diff);
-    }
-    for ((node, class), diff) in &outputs.classes {
-        put(Table::Classes, key::node(*node), class.0.to_be_bytes().to_vec(), *diff);
-    }
-}
-
-fn delta(outputs: &EpochOutputs) -> EpochDelta {
-    let sign = |diff: &Diff| if *diff < 0 { -1 } else { 1 };
-    EpochDelta {
-        nodes: outputs.nodes.iter().map(|n| (n.view.id, 1)).collect(),
-        pairs: outputs.pairs.iter().map(|(pair, d)| (*pair, sign(d))).collect(),
-        groups: outputs.groups.iter().map(|((n, g), d)| (*n, *g, sign(d))).collect(),
-        classes: outputs.classes.iter().map(|((n, c), d)| (*n, *c, sign(d))).collect(),
     }
 }
 

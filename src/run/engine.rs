@@ -15,10 +15,11 @@ use kinetograph_dataflows::wire::Plan;
 use super::committer::{Committer, Tallies};
 use super::hydrate::stored;
 use super::progress::{self, Figures, Progress};
-use super::report::Report;
+use super::report::{FailedSource, Report};
 use super::sources::{enlist, share_out};
 use super::worker::{Crew, work};
 use super::{Options, Shared};
+use crate::budget::Evicting;
 use crate::config::{Config, graph_settings};
 use crate::peak_rss::peak_rss_bytes;
 use crate::state::record::MadeWith;
@@ -32,6 +33,7 @@ use crate::store::{Batch, Table};
 /// When the state cannot be opened, read or written, belongs to other settings, or its stored graph is inconsistent. A
 /// source that fails is no error: the report names it.
 pub fn run(config: &Config, options: &Options, interrupted: &dyn Fn() -> bool) -> anyhow::Result<Report> {
+    crate::forget::finish(&options.state)?;
     run_over(State::open(&options.state)?, config, options, interrupted)
 }
 
@@ -53,7 +55,7 @@ pub fn run_over(
 
     let view = state.view()?;
     let committed = view.epoch()?;
-    let stored = stored(&state, &view)?;
+    let stored = Arc::new(stored(&state, &view, config.engine.decision_delay_epochs)?);
     drop(view);
 
     let shared = Arc::new(Shared::new(committed));
@@ -62,10 +64,13 @@ pub fn run_over(
     let (shares_in, shares) = bounded(workers * 2);
     // A closed epoch gives few decisions, and worker 0 looks for them after each: this never fills up.
     let (decisions_in, decisions) = bounded(4096);
-    let until_idle = options.until_idle || options.batch;
+    let nothing_to_read = enlisted.named.is_empty() && !enlisted.failed.is_empty();
+    let until_idle = options.until_idle || options.batch || nothing_to_read;
+    let budget = config.budget.nodes(embedder.dim(), config.graph.neighbours.k);
     let committer = Committer::new(
         state.clone(),
         (&config.engine, &config.graph),
+        Evicting::new(config.budget.policy, budget),
         &stored,
         shared.clone(),
         tallies.clone(),
@@ -76,14 +81,14 @@ pub fn run_over(
         settings: config.engine.clone(),
         ingest: config.ingest.clone(),
         batch: options.batch,
-        stored,
+        stored: Mutex::new(vec![stored; workers]),
         start: committed,
         shared: shared.clone(),
         shares: shares_in,
         decisions,
     });
     let lanes = share_out(enlisted.waiting, config.engine.lanes, workers);
-    let trainer = options
+    let mut trainer = options
         .train
         .then(|| crate::run::training::start(config, &state, &shared))
         .transpose()
@@ -92,20 +97,28 @@ pub fn run_over(
     let committing = thread::Builder::new().name("committer".into()).spawn(move || committer.run(&shares))?;
     let working = start_workers(crew, lanes, workers, &shared)?;
     let progress = Progress::new(options.quiet);
-    let mut restored_after = None;
-    let trained = || trainer.as_ref().is_none_or(|trainer| trainer.is_finished());
-    while !shared.stopped() && (!shared.finished() || !trained()) {
+    for FailedSource { source, reason } in &enlisted.failed {
+        progress.tell(&format!("{source}: {reason}"));
+    }
+    let mut trained = None;
+    while !shared.stopped() && (!shared.finished() || trainer.is_some()) {
         if interrupted() {
             shared.stop();
         }
-        if shared.restored() && restored_after.is_none() {
-            restored_after = Some(start.elapsed());
+        shared.notices().iter().for_each(|notice| progress.tell(notice));
+        if let Some(ended) = trainer.take_if(|trainer| trainer.is_finished()) {
+            let result = ended.join();
+            if let Err(error) = &result {
+                progress.tell(&format!("training stopped: {error:#}; the graph goes on without it"));
+            }
+            trained = Some(result);
         }
         progress.graph(&Figures {
             ended: tallies.sources_ended.load(Ordering::Relaxed),
             sources,
             frames: tallies.frames.load(Ordering::Relaxed),
             nodes: tallies.nodes.load(Ordering::Relaxed),
+            retired: tallies.retired.load(Ordering::Relaxed),
             pairs: tallies.pairs.load(Ordering::Relaxed) as i64,
             epoch: shared.committed(),
         });
@@ -115,29 +128,39 @@ pub fn run_over(
         shared.wait_finished(progress::EVERY);
     }
     progress.clear();
+    shared.notices().iter().for_each(|notice| progress.tell(notice));
 
     working.join().map_err(|_| anyhow!("a worker thread panicked"))?;
     committing.join().map_err(|_| anyhow!("the committer panicked"))?;
-    let trained = trainer.map(|trainer| trainer.join()).transpose();
+    let trained = trainer.map(|trainer| trainer.join()).or(trained);
     if let Some(fault) = shared.fault() {
         return Err(anyhow!(fault));
     }
 
-    let mut report = Report::of_state(&state, config.graph.neighbours.k)?;
+    let mut report = Report::of_state(&state, &enlisted.named, config.graph.neighbours.k)?;
     report.sources_failed.extend(enlisted.failed);
-    if let Some(summary) = trained? {
-        report.train_steps = summary.steps;
-        report.train_steps_per_s = summary.steps_per_s;
-        report.loss_first = summary.loss_first;
-        report.loss_last = summary.loss_last;
-        report.seconds_by_stage.insert("train".into(), summary.seconds);
+    report.sources_forgotten = enlisted.forgotten;
+    match trained {
+        Some(Ok(summary)) => {
+            report.train_steps = summary.steps;
+            report.train_steps_per_s = summary.steps_per_s;
+            report.loss_first = summary.loss_first;
+            report.loss_last = summary.loss_last;
+            report.seconds_by_stage.insert("train".into(), summary.seconds);
+        }
+        Some(Err(error)) => report.train_failed = Some(format!("{error:#}")),
+        None => {}
     }
     let seconds = start.elapsed().as_secs_f64();
     report.frames_this_run = tallies.frames.load(Ordering::Relaxed);
     report.nodes_this_run = tallies.nodes.load(Ordering::Relaxed);
-    report.frames_per_s = report.frames_this_run as f64 / seconds;
+    report.retired_this_run = tallies.retired.load(Ordering::Relaxed);
+    report.budget = budget as u64;
     report.seconds = seconds;
-    report.restore_seconds = restored_after.unwrap_or_default().as_secs_f64();
+    let since = |then: Option<Instant>| then.map(|then| (then - start).as_secs_f64());
+    // Training may go on after the last frame.
+    report.frames_per_s = report.frames_this_run as f64 / since(shared.finished_at()).unwrap_or(seconds);
+    report.restore_seconds = since(shared.restored_at()).unwrap_or_default();
     let commits = tallies.epochs.load(Ordering::Relaxed).max(1);
     let commit = Duration::from_nanos(tallies.commit_ns.load(Ordering::Relaxed));
     let longest = Duration::from_nanos(tallies.commit_max_ns.load(Ordering::Relaxed));

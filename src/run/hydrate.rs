@@ -1,21 +1,60 @@
 //! What a run starts from: nodes, lists, decisions and classes as the store has them. No distance is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kinetograph_dataflows::graph::node::{CellId, List, Row};
+use kinetograph_dataflows::graph::Epoch;
+use kinetograph_dataflows::graph::codebook::Decision;
+use kinetograph_dataflows::graph::node::{CellId, ClassId, List, Row};
 use kinetograph_dataflows::id::NodeId;
 
-use super::worker::Stored;
 use crate::state::view::View;
 use crate::state::{State, StateError};
 use crate::store::Table;
 
-/// Reads everything the dataflow needs from `view`.
+/// What the store holds at the start.
+#[derive(Default)]
+pub struct Stored {
+    /// Nodes with their lists.
+    pub rows: Vec<Row>,
+    /// Decisions with the epoch they take effect at, in order.
+    pub decisions: Vec<(Epoch, Decision)>,
+    /// Nodes told to go that are still there, by the epoch they go at.
+    pub retiring: BTreeMap<Epoch, Vec<NodeId>>,
+    /// Classes.
+    pub classes: Arc<HashMap<NodeId, ClassId>>,
+}
+
+/// What was decided from a closed epoch; it takes effect some epochs later.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decided {
+    /// A change of the codebook, with its place among those of its epoch.
+    Codebook(u64, Decision),
+    /// Nodes that go.
+    Retire(Vec<NodeId>),
+}
+
+impl Stored {
+    /// Everything decided, with the epoch it takes effect at, in the order of these. What took effect before `start` does
+    /// so at `start`.
+    pub fn decided(&self, start: Epoch) -> Vec<(Epoch, Decided)> {
+        let codebook = self.decisions.iter().enumerate().map(|(order, (effective, decision))| {
+            (start.max(*effective), Decided::Codebook(order as u64, decision.clone()))
+        });
+        let retiring =
+            self.retiring.iter().map(|(effective, nodes)| (*effective, Decided::Retire(nodes.clone())));
+        let mut decided: Vec<_> = codebook.chain(retiring).collect();
+        decided.sort_by_key(|(effective, _)| *effective);
+        decided
+    }
+}
+
+/// Reads everything the dataflow needs from `view`. A decision takes effect `delay` epochs after the one it was taken
+/// from.
 ///
 /// # Errors
 /// [`StateError`] when a record cannot be read, or a node has no vector.
-pub fn stored(state: &State, view: &View<'_>) -> Result<Stored, StateError> {
+pub fn stored(state: &State, view: &View<'_>, delay: u64) -> Result<Stored, StateError> {
     let vectors = view.vectors()?;
     let mut known: BTreeMap<NodeId, Vec<(CellId, List)>> = BTreeMap::new();
     for ((node, cell), list) in view.lists()? {
@@ -33,6 +72,7 @@ pub fn stored(state: &State, view: &View<'_>) -> Result<Stored, StateError> {
     Ok(Stored {
         rows: rows.collect::<Result<_, StateError>>()?,
         decisions: view.decisions()?,
+        retiring: view.retiring(delay)?,
         classes: Arc::new(view.classes()?.into_iter().collect()),
     })
 }

@@ -18,6 +18,8 @@ pub struct Figures {
     pub frames: u64,
     /// Nodes committed in this run.
     pub nodes: u64,
+    /// Nodes that the budget took back in this run.
+    pub retired: u64,
     /// Pairs that came in this run, less those that went.
     pub pairs: i64,
     /// The last committed epoch.
@@ -26,7 +28,7 @@ pub struct Figures {
 
 /// The lines.
 pub struct Progress {
-    _lines: MultiProgress,
+    lines: MultiProgress,
     graph: ProgressBar,
     training: ProgressBar,
     start: Instant,
@@ -45,15 +47,16 @@ impl Progress {
             bar
         };
         let (graph, training) = (line("graph"), line("training"));
-        Progress { graph, training, start: Instant::now(), _lines: lines }
+        Progress { graph, training, start: Instant::now(), lines }
     }
 
     /// Draws the graph's line.
     pub fn graph(&self, figures: &Figures) {
-        let Figures { ended, sources, frames, nodes, pairs, epoch } = figures;
+        let Figures { ended, sources, frames, nodes, retired, pairs, epoch } = figures;
+        let retired = if *retired > 0 { format!(" ({retired} retired)") } else { String::new() };
         let rate = *frames as f64 / self.start.elapsed().as_secs_f64().max(1e-3);
         self.graph.set_message(format!(
-            "{ended}/{sources} sources done · {frames} frames ({rate:.0}/s) · {nodes} nodes · {pairs} pairs · epoch {epoch}"
+            "{ended}/{sources} sources done · {frames} frames ({rate:.0}/s) · {nodes} nodes{retired} · {pairs} pairs · epoch {epoch}"
         ));
         self.graph.tick();
     }
@@ -63,6 +66,11 @@ impl Progress {
         let loss = if loss.is_finite() { format!(" · loss {loss:.3}") } else { String::new() };
         self.training.set_message(format!("{steps} steps{loss}"));
         self.training.tick();
+    }
+
+    /// Writes a line of its own to standard error, above the others.
+    pub fn tell(&self, text: &str) {
+        self.lines.suspend(|| eprintln!("kinetograph: {text}"));
     }
 
     /// Clears the lines.

@@ -1,8 +1,9 @@
 //! What a run did, for `--report` and the summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use kinetograph_dataflows::id::SourceId;
 use serde::{Deserialize, Serialize};
 
 use crate::state::record::Counts;
@@ -25,16 +26,18 @@ pub struct Report {
     pub frames: u64,
     /// Frames of this run.
     pub frames_this_run: u64,
-    /// Frames of this run, each second of it.
+    /// Frames of this run, each second until the last of them was committed.
     pub frames_per_s: f64,
     /// Frames dropped by policy. Files wait instead, so 0 for them.
     pub dropped: u64,
-    /// Sources read to their end.
+    /// Sources of this run that have been read to their end, in this run or before.
     pub sources_ended: u64,
-    /// Sources that did not fail, those still being read among them.
+    /// Sources of this run that did not fail, those still being read among them.
     pub sources_succeeded: u64,
-    /// Sources that failed, and why.
+    /// Sources of this run that failed, in this run or before, and why.
     pub sources_failed: Vec<FailedSource>,
+    /// Sources of this run that were forgotten before, or have the content of one: they are not taken in again.
+    pub sources_forgotten: Vec<String>,
     /// Frames with at least one mined region.
     pub mined: u64,
     /// Frames without one, by reason.
@@ -49,6 +52,14 @@ pub struct Report {
     pub nodes: u64,
     /// Nodes that this run added.
     pub nodes_this_run: u64,
+    /// Nodes that the budget took back.
+    pub retired: u64,
+    /// Nodes that the budget took back in this run.
+    pub retired_this_run: u64,
+    /// Nodes that somebody had forgotten.
+    pub forgotten: u64,
+    /// Nodes that the graph holds at most, by the setting or by the machine's memory.
+    pub budget: u64,
     /// Child clusters.
     pub clusters: u64,
     /// Inter-instance edges.
@@ -77,6 +88,8 @@ pub struct Report {
     pub train_steps: u64,
     /// Training steps of this run, each second spent in them.
     pub train_steps_per_s: f64,
+    /// Why training ended early, if it did.
+    pub train_failed: Option<String>,
     /// Mean loss of the first steps.
     pub loss_first: Option<f64>,
     /// Mean loss of the last steps.
@@ -94,23 +107,24 @@ pub struct Report {
 }
 
 impl Report {
-    /// What `state` holds; a node has at most `k` neighbours.
+    /// What `state` holds after a run over the sources in `named`; a node has at most `k` neighbours.
     ///
     /// # Errors
     /// [`StateError`] when it cannot be read.
-    pub fn of_state(state: &State, k: usize) -> Result<Self, StateError> {
+    pub fn of_state(state: &State, named: &BTreeSet<SourceId>, k: usize) -> Result<Self, StateError> {
         let stats = stats(state, k)?;
         let sources = state.view()?.sources()?;
         let mut counts = Counts::default();
         sources.values().for_each(|source| counts.add(&source.counts));
-        let failed = sources.values().filter_map(|source| {
+        let named = || named.iter().filter_map(|id| sources.get(id));
+        let failed = named().filter_map(|source| {
             let reason = source.failure.clone()?;
             Some(FailedSource { source: source.uri.clone(), reason })
         });
         Ok(Report {
             frames: stats.frames,
-            sources_ended: stats.sources.ended as u64,
-            sources_succeeded: sources.values().filter(|s| s.failure.is_none()).count() as u64,
+            sources_ended: named().filter(|s| s.ended && s.failure.is_none()).count() as u64,
+            sources_succeeded: named().filter(|s| s.failure.is_none()).count() as u64,
             sources_failed: failed.collect(),
             mined: counts.mined,
             rejected: counts.rejected,
@@ -118,6 +132,8 @@ impl Report {
             tracks_started: counts.tracks_started,
             tracks_lost: counts.tracks_lost,
             nodes: stats.nodes as u64,
+            retired: stats.retired,
+            forgotten: stats.forgotten,
             clusters: stats.clusters as u64,
             inter_edges: stats.inter_edges as u64,
             inter_edges_one_track: stats.inter_within_track,
@@ -144,7 +160,15 @@ impl fmt::Display for Report {
             "objects   {} frames with something moving, {} tracks finished of {} begun",
             self.mined, self.tracks, self.tracks_started
         )?;
-        writeln!(f, "nodes     {} in {} cells, {} new", self.nodes, self.cells, self.nodes_this_run)?;
+        let retired = match self.retired_this_run {
+            0 => String::new(),
+            retired => format!(", {retired} retired (budget {})", self.budget),
+        };
+        writeln!(
+            f,
+            "nodes     {} in {} cells, {} new{retired}",
+            self.nodes, self.cells, self.nodes_this_run
+        )?;
         writeln!(
             f,
             "edges     {} between instances (from {} clusters), {} within",
@@ -163,6 +187,12 @@ impl fmt::Display for Report {
             self.epochs,
             self.commit_ms[0]
         )?;
+        for source in &self.sources_forgotten {
+            write!(f, "\nforgotten {source}: not taken in again; another --state takes it in")?;
+        }
+        if let Some(reason) = &self.train_failed {
+            write!(f, "\ntraining  stopped: {reason}")?;
+        }
         for failed in &self.sources_failed {
             write!(f, "\nfailed    {}: {}", failed.source, failed.reason)?;
         }

@@ -1,6 +1,6 @@
 //! Which sources a run reads: arguments become sources, sources get their ids for good.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kinetograph_dataflows::id::SourceId;
 
@@ -20,8 +20,12 @@ pub struct Enlisted {
     pub waiting: Vec<Waiting>,
     /// Sources whose end was committed before.
     pub ended_before: u64,
+    /// Sources that were forgotten, or have the content of one: they are not taken in again.
+    pub forgotten: Vec<String>,
     /// Sources that could not even be looked at.
     pub failed: Vec<FailedSource>,
+    /// Every source that was named and could be looked at.
+    pub named: BTreeSet<SourceId>,
 }
 
 /// Finds the sources that `arguments` name and gives an id to those the state has not seen.
@@ -39,7 +43,11 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
             }
         }
     }
+    kinetograph_pipelines::tell_apart(&mut sources);
     let known = state.view()?.sources()?;
+    // Content that was forgotten stays so under another name.
+    let forgotten: HashSet<String> =
+        known.values().filter(|source| source.forgotten).map(|source| source.fingerprint.clone()).collect();
     let mut next = known.keys().next_back().map_or(0, |id| id.0 + 1);
     let mut ids: HashMap<(String, String), (SourceId, u64, bool)> = known
         .into_iter()
@@ -55,8 +63,13 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
                 continue;
             }
         };
+        if forgotten.contains(&fingerprint) {
+            enlisted.forgotten.push(source.uri.clone());
+            continue;
+        }
         let identity = (source.uri.clone(), fingerprint);
         if let Some((id, position, ended)) = ids.get(&identity).copied() {
+            enlisted.named.insert(id);
             if ended {
                 enlisted.ended_before += 1;
             } else if !enlisted.waiting.iter().any(|w| w.id == id) {
@@ -79,9 +92,11 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
             ended: false,
             failure: None,
             counts: Counts::default(),
+            forgotten: false,
         };
         batch.put(Table::Sources, key::source(id), encode(&record));
         ids.insert(identity, (id, 0, false));
+        enlisted.named.insert(id);
         enlisted.waiting.push(Waiting { id, source, position: 0 });
     }
     if !batch.is_empty() {

@@ -1,15 +1,13 @@
 //! One timely worker: feeds frames, turns the dataflow, sends off what each closed epoch changed.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use differential_dataflow::AsCollection;
 use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{ClassId, Row};
+use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::{Diff, Epoch};
-use kinetograph_dataflows::id::NodeId;
 use kinetograph_dataflows::observe::{Seen, Stage};
 use kinetograph_dataflows::wire::{Inputs, Plan, Troubles, wire};
 use timely::dataflow::operators::probe::Handle;
@@ -17,6 +15,7 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::vec::input::Handle as InputHandle;
 use timely::worker::Worker;
 
+use super::hydrate::{Decided, Stored};
 use super::lanes::{Lane, Took};
 use super::outputs::{EpochOutputs, Gathered, Slice};
 use super::{Settings, Shared};
@@ -35,17 +34,6 @@ pub struct Share {
     pub exhausted: bool,
 }
 
-/// What the store holds at the start.
-#[derive(Default)]
-pub struct Stored {
-    /// Nodes with their lists.
-    pub rows: Vec<Row>,
-    /// Decisions with the epoch they take effect at, in order.
-    pub decisions: Vec<(Epoch, Decision)>,
-    /// Classes.
-    pub classes: Arc<HashMap<NodeId, ClassId>>,
-}
-
 /// What all workers of a run share.
 pub struct Crew {
     /// What the dataflow runs by.
@@ -56,8 +44,8 @@ pub struct Crew {
     pub ingest: kinetograph_pipelines::Settings,
     /// Lock-step epochs.
     pub batch: bool,
-    /// What the store holds, as of epoch `start`.
-    pub stored: Stored,
+    /// What the store holds, as of epoch `start`: once for each worker, which lets go of it when it has taken its part.
+    pub stored: Mutex<Vec<Arc<Stored>>>,
     /// The last committed epoch at the start.
     pub start: Epoch,
     /// What the threads of the run know of each other.
@@ -65,15 +53,45 @@ pub struct Crew {
     /// Where complete epochs go.
     pub shares: Sender<Share>,
     /// New decisions with the epoch they take effect at; only worker 0 takes them.
-    pub decisions: Receiver<(Epoch, u64, Decision)>,
+    pub decisions: Receiver<(Epoch, Decided)>,
 }
 
 type Handled<D> = InputHandle<Epoch, (D, Epoch, Diff)>;
 
+/// The inputs that decisions go to. Only worker 0 keeps them open.
+struct Deciding {
+    codebook: Handled<(u64, Decision)>,
+    rows: Handled<Row>,
+}
+
+impl Deciding {
+    /// Nothing comes any more for the epochs before `epoch`.
+    fn settle(&mut self, epoch: Epoch) {
+        if *self.codebook.time() < epoch {
+            self.codebook.advance_to(epoch);
+        }
+        if *self.rows.time() < epoch {
+            self.rows.advance_to(epoch);
+        }
+    }
+
+    /// Gives the dataflow what takes effect at `effective`; in the order of the epochs, so that time only goes on.
+    fn give(&mut self, effective: Epoch, decided: Decided) {
+        self.settle(effective);
+        match decided {
+            Decided::Codebook(order, decision) => self.codebook.send(((order, decision), effective, 1)),
+            Decided::Retire(nodes) => {
+                nodes.into_iter().for_each(|node| self.rows.send((Row::gone(node), effective, -1)));
+            }
+        }
+    }
+}
+
 /// Runs one worker until the run is finished or stopped.
 pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
     let (gathered, probe, troubles) = (Gathered::default(), Handle::new(), Troubles::default());
-    let (mut frames, rows, mut codebook) = worker.dataflow::<Epoch, _, _>(|scope| {
+    let stored = crew.stored.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+    let (mut frames, rows, codebook) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (frames_in, frames) = scope.new_input::<(Seen, Epoch, Diff)>();
         let (rows_in, rows) = scope.new_input::<(Row, Epoch, Diff)>();
         let (codebook_in, codebook) = scope.new_input::<((u64, Decision), Epoch, Diff)>();
@@ -81,14 +99,14 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
             frames: frames.as_collection(),
             rows: rows.as_collection(),
             codebook: codebook.as_collection(),
-            classes: crew.stored.classes.clone(),
+            classes: stored.classes.clone(),
         };
         gathered.attach(wire(inputs, &crew.plan, &troubles), &probe);
         (frames_in, rows_in, codebook_in)
     });
     crew.shared.wake_me();
-    restore(worker, crew, rows, &mut codebook);
-    let mut codebook = (worker.index() == 0).then_some(codebook);
+    let mut deciding = restore(worker, crew.start, &stored, Deciding { codebook, rows });
+    drop(stored);
 
     let mut epoch = crew.start + 1;
     frames.advance_to(epoch);
@@ -97,8 +115,8 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
     let mut tick = Instant::now();
     while !crew.shared.finished() && !crew.shared.stopped() {
         let committed = crew.shared.committed();
-        if let Some(codebook) = &mut codebook {
-            decide(crew, committed, codebook);
+        if let Some(deciding) = &mut deciding {
+            decide(crew, committed, deciding);
         }
         let mut busy = false;
         if epoch <= committed + crew.settings.max_lag_epochs {
@@ -134,37 +152,29 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
     }
 }
 
-/// Gives the dataflow this worker's part of what the store holds, all of it at the epoch it was committed at.
-fn restore(worker: &Worker, crew: &Crew, mut rows: Handled<Row>, codebook: &mut Handled<(u64, Decision)>) {
-    rows.advance_to(crew.start);
-    for row in crew.stored.rows.iter().skip(worker.index()).step_by(worker.peers()) {
-        rows.send((row.clone(), crew.start, 1));
+/// Gives the dataflow this worker's part of what the store holds, all of it at the epoch it was committed at, and what
+/// was decided before. The inputs stay open on worker 0.
+fn restore(worker: &Worker, start: Epoch, stored: &Stored, mut inputs: Deciding) -> Option<Deciding> {
+    inputs.settle(start);
+    for row in stored.rows.iter().skip(worker.index()).step_by(worker.peers()) {
+        inputs.rows.send((row.clone(), start, 1));
     }
-    rows.close();
-    codebook.advance_to(crew.start);
-    if worker.index() == 0 {
-        for (order, (effective, decision)) in crew.stored.decisions.iter().enumerate() {
-            let at = (*effective).max(crew.start);
-            // Decisions are stored in the order they take effect in, so the input's time only goes on.
-            codebook.advance_to(at);
-            codebook.send(((order as u64, decision.clone()), at, 1));
-        }
+    if worker.index() != 0 {
+        return None;
     }
+    for (effective, decided) in stored.decided(start) {
+        inputs.give(effective, decided);
+    }
+    Some(inputs)
 }
 
 /// Gives the dataflow the decisions taken from committed epochs; none can come any more for the epochs before
 /// `committed` plus the delay.
-fn decide(crew: &Crew, committed: Epoch, codebook: &mut Handled<(u64, Decision)>) {
-    while let Ok((effective, order, decision)) = crew.decisions.try_recv() {
-        if *codebook.time() < effective {
-            codebook.advance_to(effective);
-        }
-        codebook.send(((order, decision), effective, 1));
+fn decide(crew: &Crew, committed: Epoch, inputs: &mut Deciding) {
+    while let Ok((effective, decided)) = crew.decisions.try_recv() {
+        inputs.give(effective, decided);
     }
-    let settled = committed + crew.settings.decision_delay_epochs + 1;
-    if *codebook.time() < settled {
-        codebook.advance_to(settled);
-    }
+    inputs.settle(committed + crew.settings.decision_delay_epochs + 1);
 }
 
 /// Takes frames that are ready; true when every lane has its slice of `epoch`.
@@ -213,7 +223,10 @@ fn send_closed(
         let exhausted = exhausted_from.is_some_and(|from| *next >= from);
         let share = Share { epoch: *next, outputs: gathered.take(*next), exhausted };
         if crew.shares.send(share).is_err() {
-            crew.shared.fail("the committer is gone".to_string());
+            // It leaves before us when the run is told to stop.
+            if !crew.shared.stopped() {
+                crew.shared.fail("the committer is gone".to_string());
+            }
             return false;
         }
         *next += 1;

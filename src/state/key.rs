@@ -16,6 +16,9 @@ pub const TOTALS: &[u8] = b"totals";
 /// The first epoch whose deltas are kept.
 pub const SINCE: &[u8] = b"since";
 
+/// What was forgotten and is still to be erased outside the tables; absent when there is nothing.
+pub const ERASING: &[u8] = b"erasing";
+
 /// The number of the embedding space in keys. A state has one space until it moves to a better embedder.
 pub const FIRST_SPACE: u16 = 0;
 

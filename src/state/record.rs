@@ -1,6 +1,7 @@
 //! The records of a state.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use kinetograph_dataflows::frame::PixelBox;
 use kinetograph_dataflows::graph::codebook::Decision;
@@ -41,6 +42,8 @@ pub struct SourceRecord {
     pub failure: Option<String>,
     /// What was seen in it.
     pub counts: Counts,
+    /// Whether it was forgotten: only its address and fingerprint are left, so that it is not taken in again.
+    pub forgotten: bool,
 }
 
 /// What was counted in a source.
@@ -98,6 +101,30 @@ pub struct EpochLog {
     pub slices: Vec<(SourceId, u64, u64)>,
     /// Decisions about the codebook, and the epoch they take effect at.
     pub decisions: Vec<(u64, Decision)>,
+    /// Nodes that are to go, ascending, and the epoch they go at.
+    pub retired: Option<(u64, Vec<NodeId>)>,
+    /// Nodes that were forgotten in it. Their names are not kept.
+    pub forgotten: u64,
+    /// When it was committed, seconds since 1970. Nothing in the graph depends on it.
+    pub committed_s: u64,
+}
+
+/// What was forgotten and may still lie in free pages of the data file or in checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasing {
+    /// The nodes.
+    pub nodes: Vec<NodeId>,
+    /// Folders of checkpoints that may name them, beside the state's own.
+    pub checkpoints: Vec<PathBuf>,
+}
+
+/// Counters over the life of a state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Nodes that the budget took back.
+    pub retired: u64,
+    /// Nodes that somebody had forgotten.
+    pub forgotten: u64,
 }
 
 /// Changes of one epoch that the trainer follows: +1 came, -1 went.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::digest::Digest;
 use super::history::{Past, Rewound};
 use super::key::{self, FIRST_SPACE};
-use super::record::{EpochDelta, EpochLog, MadeWith, NodeRecord, SourceRecord};
+use super::record::{EpochDelta, EpochLog, MadeWith, NodeRecord, SourceRecord, Totals};
 use super::{StateError, decode};
 use crate::store::{Snapshot, Table, Visit};
 
@@ -70,6 +70,14 @@ impl<'s> View<'s> {
     /// See [`View::epoch`].
     pub fn since(&self) -> Result<u64, StateError> {
         Ok(self.meta(key::SINCE)?.unwrap_or(0))
+    }
+
+    /// Counters over the life of the state.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn totals(&self) -> Result<Totals, StateError> {
+        Ok(self.meta(key::TOTALS)?.unwrap_or_default())
     }
 
     /// A single value of the meta table.
@@ -248,6 +256,24 @@ impl<'s> View<'s> {
             let decision = decode(value, Table::Decisions, &self.place)?;
             Ok(key::u64_at(key, 0).map(|effective| (effective, decision)))
         })
+    }
+
+    /// The keys of all decisions.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn decision_keys(&self) -> Result<Vec<Vec<u8>>, StateError> {
+        self.collect(Table::Decisions, |key, _| Ok(Some(key.to_vec())))
+    }
+
+    /// Nodes told to go that are still there, by the epoch they go at. They were told at most `delay` epochs ago.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn retiring(&self, delay: u64) -> Result<BTreeMap<u64, Vec<NodeId>>, StateError> {
+        let now = self.epoch()?;
+        let told = self.log(now.saturating_sub(delay))?.into_values().filter_map(|log| log.retired);
+        Ok(told.filter(|(effective, nodes)| *effective > now && !nodes.is_empty()).collect())
     }
 
     /// What arrived in each epoch from `from` on.

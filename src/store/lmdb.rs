@@ -4,9 +4,10 @@
 //! state open) and `writer.lock` (held by the one process that writes). It must lie on a local disk: LMDB's
 //! locks do not work over network file systems.
 //!
-//! Deleting frees pages for later commits; the file itself never shrinks. A snapshot keeps the pages that it sees from
+//! Deleting frees pages for later commits; the file itself shrinks only when it is [compacted](compact). A snapshot keeps the pages that it sees from
 //! being used again, so drop snapshots when they have been read.
 
+mod compaction;
 mod failure;
 mod length;
 mod opening;
@@ -21,6 +22,7 @@ use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
 use heed::{Env, MdbError, WithoutTls};
 
 use super::{Batch, Snapshot, Store, StoreError, Table};
+pub use compaction::{Compacted, compact};
 use failure::Place;
 pub use opening::Opening;
 use tables::Tables;
@@ -41,6 +43,8 @@ pub struct LmdbStore {
     /// Commits of several threads queue here. `None` when opened for reading.
     writer: Option<Mutex<()>>,
     commits: AtomicU32,
+    /// Which file this is, to tell when another has taken its place.
+    file: compaction::Identity,
     /// Held for its lock. The last field, so that the next writer gets in only after the environment is closed.
     _writer_lock: Option<File>,
 }

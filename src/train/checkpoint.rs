@@ -4,6 +4,10 @@
 //! the view's order (`view.order`); its metadata holds a [`State`] as JSON under `kinetograph` and a checksum over both.
 //! One file, so that one rename makes all of it valid together.
 
+#[cfg(feature = "train")]
+mod network;
+pub mod strike;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,13 +18,13 @@ use rand_pcg::Pcg32;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
-use tch::{TchError, Tensor};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::net::Network;
+#[cfg(feature = "train")]
+pub use network::write;
+
 use super::replay::{Saved, SavedBuffer};
 use super::settings::Settings;
-use super::sgd::Sgd;
 
 const FORMAT: u32 = 1;
 const STATE: &str = "kinetograph";
@@ -83,12 +87,13 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// libtorch refused.
+    #[cfg(feature = "train")]
     #[error("{file}: {source}")]
     Torch {
         /// The file.
         file: PathBuf,
         /// Its reason.
-        source: TchError,
+        source: tch::TchError,
     },
 }
 
@@ -165,35 +170,18 @@ pub fn header(file: &Path) -> Result<State, CheckpointError> {
     serde_json::from_str(state).map_err(|e| damaged(e.to_string()))
 }
 
-/// Writes a checkpoint and removes all but the newest `kept`. It is whole on disk before its name appears.
-///
-/// # Errors
-/// [`CheckpointError`]; earlier checkpoints are then still there.
-pub fn write(
-    dir: &Path,
-    state: &State,
-    network: &Network,
-    sgd: &Sgd,
-    replay: &(Saved, Saved),
-    order: &[NodeId],
-    kept: usize,
-) -> Result<PathBuf, CheckpointError> {
-    let file = path(dir, state.step);
-    let bytes = encode(&file, state, network, sgd, replay, order)?;
-    let partial = dir.join(format!(".checkpoint-{}.partial", state.step));
-    let write = || -> io::Result<()> {
+/// Puts `bytes` into `file` so that it is whole on disk before its name appears.
+fn put(file: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let partial = file.with_file_name(format!(".{name}.partial"));
+    let put = || -> io::Result<()> {
         let mut out = File::create(&partial)?;
-        out.write_all(&bytes)?;
+        out.write_all(bytes)?;
         out.sync_all()?;
-        fs::rename(&partial, &file)?;
-        File::open(dir)?.sync_all()
+        fs::rename(&partial, file)?;
+        File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
-    write().map_err(|source| CheckpointError::Io { file: file.clone(), source })?;
-    let all = list(dir)?;
-    for (_, old) in all.iter().take(all.len().saturating_sub(kept)).filter(|(step, _)| *step != state.step) {
-        fs::remove_file(old).map_err(|source| CheckpointError::Io { file: old.clone(), source })?;
-    }
-    Ok(file)
+    put().map_err(|source| CheckpointError::Io { file: file.into(), source })
 }
 
 /// The newest checkpoint in `dir` that is whole; `None` when there are none at all. Damaged ones on the way are logged
@@ -259,42 +247,6 @@ impl Checkpoint {
         &self.state
     }
 
-    /// A network with its weights.
-    ///
-    /// # Errors
-    /// [`CheckpointError`] when a weight is missing or libtorch refuses.
-    pub fn network(&self, device: tch::Device) -> Result<Network, CheckpointError> {
-        let Settings { net, norm, seed, .. } = self.state.settings;
-        let network = Network::new(net, norm, seed, device).map_err(|e| self.torch(e))?;
-        let _no_grad = tch::no_grad_guard();
-        for parameter in network.parameters() {
-            let saved = self.tensor(&format!("net.{}", parameter.name))?;
-            if saved.size() != parameter.tensor.size() {
-                return Err(self.damaged(format!("net.{} has another shape", parameter.name)));
-            }
-            parameter.tensor.shallow_clone().f_copy_(&saved).map_err(|e| self.torch(e))?;
-        }
-        Ok(network)
-    }
-
-    /// The momentum buffers of `network`'s trainable weights.
-    ///
-    /// # Errors
-    /// [`CheckpointError`] when libtorch refuses.
-    pub fn momentum(&self, network: &Network) -> Result<Vec<Option<Tensor>>, CheckpointError> {
-        let names = self.tensors()?;
-        let trainable = network.parameters().iter().filter(|p| p.trainable);
-        trainable
-            .map(|parameter| {
-                let name = format!("sgd.{}", parameter.name);
-                if names.tensor(&name).is_err() {
-                    return Ok(None);
-                }
-                self.tensor(&name)?.f_to_device(network.device()).map(Some).map_err(|e| self.torch(e))
-            })
-            .collect()
-    }
-
     /// The replay buffer.
     ///
     /// # Errors
@@ -322,13 +274,6 @@ impl Checkpoint {
         SafeTensors::deserialize(&self.bytes).map_err(|e| self.damaged(e.to_string()))
     }
 
-    fn tensor(&self, name: &str) -> Result<Tensor, CheckpointError> {
-        let tensors = self.tensors()?;
-        let view = tensors.tensor(name).map_err(|e| self.damaged(e.to_string()))?;
-        let shape: Vec<i64> = view.shape().iter().map(|s| *s as i64).collect();
-        Tensor::f_from_data_size(view.data(), &shape, tch::Kind::Float).map_err(|e| self.torch(e))
-    }
-
     fn numbers(&self, name: &str) -> Result<Vec<u64>, CheckpointError> {
         let tensors = self.tensors()?;
         let view = tensors.tensor(name).map_err(|e| self.damaged(e.to_string()))?;
@@ -338,44 +283,30 @@ impl Checkpoint {
     fn damaged(&self, reason: String) -> CheckpointError {
         CheckpointError::Damaged { file: self.file.clone(), reason }
     }
-
-    fn torch(&self, source: TchError) -> CheckpointError {
-        CheckpointError::Torch { file: self.file.clone(), source }
-    }
 }
 
 /// A tensor's name, type, shape and little-endian bytes.
 type Named = (String, Dtype, Vec<usize>, Vec<u8>);
 
-fn encode(
-    file: &Path,
-    state: &State,
-    network: &Network,
-    sgd: &Sgd,
-    (transitive, intra): &(Saved, Saved),
-    order: &[NodeId],
-) -> Result<Vec<u8>, CheckpointError> {
-    let torch = |source| CheckpointError::Torch { file: file.into(), source };
-    let mut all: Vec<Named> = Vec::new();
-    for parameter in network.parameters() {
-        all.push(floats(format!("net.{}", parameter.name), &parameter.tensor).map_err(torch)?);
-    }
-    for (parameter, buffer) in network.parameters().iter().filter(|p| p.trainable).zip(sgd.buffers()) {
-        if let Some(buffer) = buffer {
-            all.push(floats(format!("sgd.{}", parameter.name), buffer).map_err(torch)?);
-        }
-    }
-    let mut numbers = |name: String, shape: Vec<usize>, values: &mut dyn Iterator<Item = u64>| {
-        all.push((name, Dtype::U64, shape, values.flat_map(u64::to_le_bytes).collect()));
-    };
-    for (kind, saved) in [("transitive", transitive), ("intra", intra)] {
-        let mut ids = saved.kept.iter().flat_map(|(a, b)| [a.0, b.0]);
-        numbers(format!("replay.{kind}"), vec![saved.kept.len(), 2], &mut ids);
-        let shape = vec![saved.numbers.len()];
-        numbers(format!("replay.{kind}.numbers"), shape, &mut saved.numbers.iter().copied());
-    }
-    numbers("view.order".into(), vec![order.len()], &mut order.iter().map(|n| n.0));
+fn numbers(name: impl Into<String>, shape: Vec<usize>, values: impl Iterator<Item = u64>) -> Named {
+    (name.into(), Dtype::U64, shape, values.flat_map(u64::to_le_bytes).collect())
+}
 
+/// The tensors that hold nodes: the replay buffer and the view's order.
+fn named_nodes((transitive, intra): &(Saved, Saved), order: &[NodeId]) -> Vec<Named> {
+    let mut all = Vec::new();
+    for (kind, saved) in [("transitive", transitive), ("intra", intra)] {
+        let ids = saved.kept.iter().flat_map(|(a, b)| [a.0, b.0]);
+        all.push(numbers(format!("replay.{kind}"), vec![saved.kept.len(), 2], ids));
+        let own = saved.numbers.iter().copied();
+        all.push(numbers(format!("replay.{kind}.numbers"), vec![saved.numbers.len()], own));
+    }
+    all.push(numbers("view.order", vec![order.len()], order.iter().map(|n| n.0)));
+    all
+}
+
+/// The bytes of a checkpoint of these tensors; `file` names it in messages.
+fn bytes(file: &Path, state: &State, all: &[Named]) -> Result<Vec<u8>, CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged { file: file.into(), reason };
     let views: Vec<(String, TensorView<'_>)> = all
         .iter()
@@ -386,13 +317,6 @@ fn encode(
     let sum = checksum(&json, views.iter().cloned());
     let metadata = HashMap::from([(STATE.to_owned(), json), (CHECKSUM.to_owned(), sum)]);
     serialize(views, Some(metadata)).map_err(|e| damaged(e.to_string()))
-}
-
-fn floats(name: String, tensor: &Tensor) -> Result<Named, TchError> {
-    let flat = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_view([-1i64])?;
-    let values: Vec<f32> = Vec::try_from(&flat)?;
-    let shape = tensor.size().iter().map(|s| *s as usize).collect();
-    Ok((name, Dtype::F32, shape, values.into_iter().flat_map(f32::to_le_bytes).collect()))
 }
 
 /// Over the state's text and every tensor's name and bytes, by name.

@@ -34,6 +34,8 @@ pub trait Replay: Send {
     fn insert(&mut self, positive: Positive, rng: &mut Pcg32);
     /// A positive is no more: it is not in the buffer from now on.
     fn remove(&mut self, positive: Positive);
+    /// So many positives hold now: if it knew of more, those are no more that were not kept.
+    fn held(&mut self, positives: u64);
     /// What is kept. The order matters to draws and is part of [`Replay::save`].
     fn kept(&self) -> &[Positive];
     /// The whole state, as plain numbers beside the kept positives: their ages and counters, as the policy wants.
@@ -103,7 +105,8 @@ impl Buffer {
         }
     }
 
-    /// Drops what `view` does not hold, and says how many those were.
+    /// Drops what `view` does not hold, and says how many those were. Where something was forgotten since, nobody tells of
+    /// its positives one by one any more.
     pub fn keep_only(&mut self, view: &View) -> usize {
         let strangers = |kind: Kind, replay: &dyn Replay| -> Vec<(Kind, Positive)> {
             replay.kept().iter().filter(|p| !view.holds(kind, **p)).map(|p| (kind, *p)).collect()
@@ -112,6 +115,8 @@ impl Buffer {
         went.extend(strangers(Kind::Intra, &*self.intra));
         let count = went.len();
         self.follow(&Changes { went, ..Changes::default() });
+        self.transitive.held(view.transitive() as u64);
+        self.intra.held(view.intra() as u64);
         count
     }
 

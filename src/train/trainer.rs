@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::crops::{Crops, push_view};
 use super::device;
 use super::feed::Feed;
 use super::history::{History, Line};
+use super::lock;
 use super::loss;
 use super::net::Network;
 use super::replay::Buffer;
@@ -100,6 +102,8 @@ pub struct Trainer<F> {
     resumed_from: Option<u64>,
     started_at: (u64, f64),
     written: Option<u64>,
+    /// Held for its lock.
+    _lock: File,
 }
 
 impl<F: Feed> Trainer<F> {
@@ -117,11 +121,12 @@ impl<F: Feed> Trainer<F> {
         settings.check().map_err(TrainError::Settings)?;
         let io = |source| TrainError::Io { path: dir.into(), source };
         std::fs::create_dir_all(dir).map_err(io)?;
+        let lock = lock::take(dir).map_err(io)?;
         let device = device::open(settings.device)?;
         let threads = settings.threads_here();
         tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
         match checkpoint::newest(dir)? {
-            Some(found) => Self::resume(feed, settings, dir, progress, device, &found),
+            Some(found) => Self::resume(feed, settings, (dir, lock), progress, device, &found),
             None => {
                 let network = Network::new(settings.net, settings.norm, settings.seed, device)?;
                 let weights = network.trainable().len();
@@ -144,6 +149,7 @@ impl<F: Feed> Trainer<F> {
                     written: None,
                     settings,
                     dir: dir.into(),
+                    _lock: lock,
                 })
             }
         }
@@ -152,7 +158,7 @@ impl<F: Feed> Trainer<F> {
     fn resume(
         mut feed: F,
         settings: Settings,
-        dir: &Path,
+        (dir, lock): (&Path, File),
         progress: Arc<Progress>,
         device: tch::Device,
         found: &checkpoint::Checkpoint,
@@ -213,6 +219,7 @@ impl<F: Feed> Trainer<F> {
             state,
             settings,
             dir: dir.into(),
+            _lock: lock,
         })
     }
 

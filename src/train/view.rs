@@ -179,6 +179,11 @@ impl View {
         self.pairs.len()
     }
 
+    /// How many pairs of views of one track there are.
+    pub fn intra(&self) -> usize {
+        self.tracks.values().map(|views| views.len() * (views.len() - 1) / 2).sum()
+    }
+
     /// Whether the node is there.
     pub fn has(&self, node: NodeId) -> bool {
         self.nodes.contains_key(&node)

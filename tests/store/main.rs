@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod compaction;
 mod conformance;
 mod damage;
 mod full_disk;

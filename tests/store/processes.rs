@@ -15,11 +15,11 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::batches;
 
-const DIR: &str = "STORE_TEST_DIR";
+pub(crate) const DIR: &str = "STORE_TEST_DIR";
 /// Before what a child says, to tell it from the test harness's own words.
 const SAYS: &str = "child says ";
 
-fn say(words: impl std::fmt::Display) {
+pub(crate) fn say(words: impl std::fmt::Display) {
     let mut out = std::io::stdout().lock();
     // A parent that has gone away is no trouble of the child's.
     let _ = writeln!(out, "\n{SAYS}{words}").and_then(|()| out.flush());
@@ -46,7 +46,13 @@ fn child_reads() {
     let store = Opening { map_bytes: 1 << 20 }.read(Path::new(&dir)).unwrap();
     say("open");
     for line in std::io::stdin().lines() {
-        let snapshot = store.snapshot().unwrap();
+        let snapshot = match store.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(refused) => {
+                say(refused);
+                continue;
+            }
+        };
         match batches::held(&*snapshot) {
             Ok(number) => say(number),
             Err(complaint) => say(complaint),
@@ -58,14 +64,14 @@ fn child_reads() {
 }
 
 /// A child and what it says. Killed when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     asks: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Process {
-    fn start(test: &str, dir: &Path) -> Self {
+    pub(crate) fn start(test: &str, dir: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--nocapture"])
             .env(DIR, dir)
@@ -78,7 +84,7 @@ impl Process {
     }
 
     /// The next thing it says; `None` when it has ended.
-    fn hear(&mut self) -> Option<String> {
+    pub(crate) fn hear(&mut self) -> Option<String> {
         let mut line = String::new();
         while self.answers.read_line(&mut line).unwrap() > 0 {
             // A kill may cut the last line short: it counts only with its end.
@@ -90,18 +96,24 @@ impl Process {
         None
     }
 
-    fn hear_number(&mut self) -> u64 {
+    pub(crate) fn hear_number(&mut self) -> u64 {
         let said = self.hear().expect("the child has ended");
         said.parse().unwrap_or_else(|_| panic!("the child complains: {said}"))
     }
 
-    fn ask(&mut self, line: &str) -> u64 {
+    pub(crate) fn ask(&mut self, line: &str) -> u64 {
         writeln!(self.asks, "{line}").unwrap();
         self.hear_number()
     }
 
+    /// What it says when it cannot tell a number.
+    pub(crate) fn complaint(&mut self, line: &str) -> String {
+        writeln!(self.asks, "{line}").unwrap();
+        self.hear().expect("the child has ended")
+    }
+
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -4,7 +4,7 @@
 
 mod numbers;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kinetograph::train::TrainError;
+use kinetograph::train::checkpoint::strike::{Struck, strike};
 use kinetograph::train::checkpoint::{self, CheckpointError};
 use kinetograph::train::feed::{Delta, Feed, FeedError, MemoryFeed, coalesce};
 use kinetograph::train::history;
@@ -241,6 +242,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     let trainer = train(feed(vec![slice(0, 0, 8)]), &settings, dir.path());
     assert_eq!(trainer.summary().resumed_from, Some(2));
     assert_eq!(trainer.summary().steps, 6);
+    drop(trainer);
     assert_eq!(steps(dir.path()), [2, 4, 6]);
     for (_, file) in checkpoint::list(dir.path()).unwrap() {
         fs::write(file, b"gone").unwrap();
@@ -300,6 +302,83 @@ fn a_retracted_pair_is_never_drawn_again() {
         }
         assert_eq!(buffer.keep_only(&view), 0);
     }
+}
+
+/// A feed that must not be asked for some nodes' crops.
+struct Without(MemoryFeed, BTreeSet<NodeId>);
+
+impl Feed for Without {
+    fn after(&mut self, epoch: Option<u64>, timeout: Duration) -> Result<Option<Delta>, FeedError> {
+        self.0.after(epoch, timeout)
+    }
+    fn ended(&self) -> bool {
+        self.0.ended()
+    }
+    fn crop(&mut self, node: NodeId) -> Result<Option<Vec<u8>>, FeedError> {
+        assert!(!self.1.contains(&node), "node {node} was drawn");
+        self.0.crop(node)
+    }
+    fn as_of(&mut self, epoch: u64) -> Result<Delta, FeedError> {
+        self.0.as_of(epoch)
+    }
+}
+
+#[test]
+fn a_node_struck_from_checkpoints_is_never_drawn_and_the_weights_stay() {
+    let struck: BTreeSet<NodeId> = [5, 9].iter().flat_map(|t| [node(*t, 0), node(*t, 1)]).collect();
+    for policy in [Policy::Reservoir, Policy::Fifo] {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            replay: policy,
+            replay_capacity: 30,
+            checkpoint_every: 4,
+            max_steps: Some(8),
+            ..settings()
+        };
+        drop(train(feed(vec![slice(0, 0, 20)]), &settings, dir.path()));
+        fs::write(dir.path().join("checkpoint-000000002.safetensors.damaged"), b"who knows").unwrap();
+        let before = [4, 8].map(|step| contents(dir.path(), step));
+        let done = strike(dir.path(), &struck).unwrap();
+        assert!(done.checkpoints == 2 && done.pairs > 0 && done.removed == 1, "{policy:?}: {done:?}");
+        for (step, (tensors, state)) in [4, 8].into_iter().zip(&before) {
+            let (now, state_now) = contents(dir.path(), step);
+            assert_eq!(&state_now, state);
+            for ((name, now), (_, before)) in now.iter().zip(tensors) {
+                let holds_nodes = name.starts_with("replay.") || name == "view.order";
+                assert!(holds_nodes || now == before, "{policy:?}: {name} changed");
+                let ids: BTreeSet<NodeId> =
+                    now.as_chunks::<8>().0.iter().map(|b| NodeId(u64::from_le_bytes(*b))).collect();
+                assert!(!holds_nodes || ids.is_disjoint(&struck), "{policy:?}: {name} names a struck node");
+            }
+        }
+        assert_eq!(
+            strike(dir.path(), &struck).unwrap(),
+            Struck::default(),
+            "there is nothing more to strike"
+        );
+
+        // The graph's history says nothing of them either.
+        let mut all = [slice(0, 0, 20), slice(1, 20, 12)];
+        for delta in &mut all {
+            delta.nodes.retain(|(node, _)| !struck.contains(node));
+            delta.groups.retain(|(node, ..)| !struck.contains(node));
+            delta.classes.retain(|(node, ..)| !struck.contains(node));
+            delta.pairs.retain(|(p, _)| ![p.a, p.b, p.via_a, p.via_b].iter().any(|n| struck.contains(n)));
+        }
+        let settings = Settings { max_steps: Some(20), ..settings };
+        let trainer = train(Without(feed(all.to_vec()), struck.clone()), &settings, dir.path());
+        assert_eq!((trainer.summary().resumed_from, trainer.summary().steps), (Some(8), 20));
+    }
+}
+
+#[test]
+fn one_folder_has_one_trainer() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Trainer::open(feed(vec![]), settings(), dir.path(), Arc::default()).unwrap();
+    let second = Trainer::open(feed(vec![]), settings(), dir.path(), Arc::default()).err().unwrap();
+    assert!(second.to_string().contains("another training"), "{second}");
+    drop(first);
+    Trainer::open(feed(vec![]), settings(), dir.path(), Arc::default()).unwrap();
 }
 
 #[test]

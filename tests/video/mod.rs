@@ -1,5 +1,8 @@
 //! Where tests find real video: the shared data (`KINETOGRAPH_DATA`, by default beside the checkout), else the demo's.
 
+// Each test program uses the part it needs.
+#![allow(dead_code)]
+
 use std::path::PathBuf;
 
 /// A place with videos.
@@ -35,6 +38,20 @@ impl Videos {
             &["tracking/otb_crossing.avi", "tracking/otb_couple.mkv"],
             &["carphone_pristine.mp4", "tree.avi"],
         )
+    }
+
+    /// Every video there is.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let folders = match &self.shared {
+            Some(shared) => vec![shared.join("tracking"), shared.join("video")],
+            None => vec![self.demo.clone()],
+        };
+        let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        let videos = ["avi", "mkv", "mp4", "ts", "webm"];
+        let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|e| videos.iter().any(|v| e == *v)));
+        files.sort();
+        files.into_iter().map(|file| file.display().to_string()).collect()
     }
 
     fn named(&self, shared: &[&str], demo: &[&str]) -> Vec<String> {

@@ -158,6 +158,7 @@ pub(crate) fn world(seed: u64) -> World {
             ended: id < 3,
             failure: (id == 2).then(|| "truncated\nafter frame 499".to_string()),
             counts: Counts { frames: 500, mined: 300, ..Counts::default() },
+            forgotten: false,
         };
         batch.put(Table::Sources, key::source(SourceId(id)), encode(&source));
     }

@@ -1,8 +1,10 @@
 //! Classes: the connected components over both kinds of edge, which is the full transitive closure.
 
 mod connectivity;
+mod forest;
 #[cfg(test)]
 mod tests;
+mod tours;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

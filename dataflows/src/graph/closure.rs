@@ -9,10 +9,11 @@ use super::classes::classes;
 use super::clusters::{Settings, clusters};
 use super::edges::{Edge, by_track, inter, intra};
 use super::node::{ClassId, Cluster, List, Pair};
-use super::pairs::pairs;
+use super::pairs::{at_most, pairs};
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
+pub mod census;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,10 @@ pub fn closure<'s>(
     let inter = inter(clusters.clone());
     let intra = intra(views.clone());
     let pairs = pairs(inter.clone(), views);
+    let pairs = match settings.max_pairs_per_node {
+        0 => pairs,
+        most => at_most(pairs, most),
+    };
     let classes = classes(nodes, inter.clone().concat(intra.clone()), hints);
     Closure { clusters, inter, intra, pairs, classes }
 }

@@ -4,55 +4,85 @@
 //! at most k nodes, so the cliques through a node are found among its own mutual neighbours (Bron and Kerbosch 1973),
 //! and a change of lists can only make or break cliques through an end of a changed mutual edge.
 
+mod adjacency;
 mod cliques;
+mod egos;
 mod mutual;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use differential_dataflow::{AsCollection, Hashable, VecCollection};
+use differential_dataflow::VecCollection;
+use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 
-use self::mutual::MutualGraph;
+use self::adjacency::{Adjacency, News};
+use self::egos::Egos;
+use self::mutual::{Entry, Lists, place};
 use super::by_epoch::by_epoch;
+use super::edges::Edge;
 use super::node::{Cluster, List};
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
-/// What makes a set of mutual neighbours a cluster.
+/// What makes a set of mutual neighbours a cluster, and how much of what follows is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The fewest nodes of a cluster; below 2 counts as 2. The paper's clusters have more than 4 (section 3.2).
     pub min_cluster: usize,
+    /// The most transitive pairs a node keeps, reasons counted apart; 0 for all of them. Of more, those of least
+    /// [`rank`](super::pairs::rank) are kept, and a pair is kept if both its nodes keep it.
+    pub max_pairs_per_node: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { min_cluster: 5 }
+        Settings { min_cluster: 5, max_pairs_per_node: 0 }
     }
 }
 
 /// The clusters of `neighbours`, which holds one list a node. Only who is in a list matters, not the scores.
 ///
-/// Every worker keeps all the lists (ids only: 16 bytes an entry), because a clique's edges are spread over the lists
-/// of all its members; the cliques themselves are searched once, each by the worker of one of its changed members.
+/// A node's list, its mutual neighbours and the edges among those are kept by one worker. What crosses is each changed
+/// entry to its two nodes, and each change of a node's mutual neighbours to those neighbours: a change costs in the
+/// order of k squared, whatever the size of the graph.
 pub fn clusters<'s>(
     neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
     settings: &Settings,
 ) -> VecCollection<'s, Epoch, Cluster, Diff> {
-    let scope = neighbours.scope();
-    let (index, peers) = (scope.index() as u64, scope.peers() as u64);
-    let mine = move |node: &NodeId| node.hashed() % peers == index;
-    let mut graph = MutualGraph::new(settings.min_cluster);
-    let entries = neighbours
-        .map(|(node, list)| (node, list.iter().map(|n| n.node).collect::<Vec<_>>()))
-        .inner
-        .broadcast()
-        .as_collection()
-        .flat_map(|(node, list)| list.into_iter().map(move |neighbour| (node, neighbour)));
-    by_epoch(entries, Pipeline, "Clusters", move |changes| graph.apply(&changes, mine))
+    let both_ways = mutual(neighbours).flat_map(|(a, b)| [(a, b), (b, a)]);
+    let mut adjacency = Adjacency::default();
+    let at = Exchange::new(place(|edge: &Edge| edge.0));
+    let news = by_epoch(both_ways, at, "Adjacency", move |changes| adjacency.apply(&changes));
+
+    let mut egos = Egos::new(settings.min_cluster);
+    let to = Exchange::new(place(|news: &News| news.to));
+    by_epoch(news, to, "Clusters", move |news| egos.apply(&news))
+}
+
+/// The mutual edges of `neighbours`, the smaller node first.
+///
+/// An entry that changes goes to both its nodes. Each keeps its own list only, so that a node which is in very many
+/// lists costs no more than another.
+pub fn mutual<'s>(
+    neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
+) -> VecCollection<'s, Epoch, Edge, Diff> {
+    let lists = neighbours.map(|(node, list)| (node, list.iter().map(|n| n.node).collect::<Vec<_>>()));
+    // Most of a list stays when one entry changes: what cancels does not travel.
+    let entries = by_epoch(lists, Pipeline, "ListEntries", |lists| {
+        let entries = lists.into_iter().flat_map(|((node, list), diff)| {
+            let others = list.into_iter().filter(move |other| *other != node);
+            others.map(move |other| ((node, other), diff))
+        });
+        let mut entries: Vec<(Edge, Diff)> = entries.collect();
+        consolidate(&mut entries);
+        entries
+    });
+    let entries = entries.flat_map(|(owner, neighbour)| Entry::seen_by_both(owner, neighbour));
+    let mut lists = Lists::default();
+    let at = Exchange::new(place(|entry: &Entry| entry.at));
+    by_epoch(entries, at, "MutualNeighbours", move |changes| lists.apply(&changes))
 }
 
 /// The clusters of `lists`, from scratch: Bron and Kerbosch's first algorithm over the whole mutual graph.
@@ -137,7 +167,7 @@ mod tests {
                 }
             }
             for min in 2..5 {
-                let settings = Settings { min_cluster: min };
+                let settings = Settings { min_cluster: min, ..Settings::default() };
                 assert_eq!(recompute(&lists, &settings), by_definition(&edges, nodes, min));
             }
         }

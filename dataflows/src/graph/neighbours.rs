@@ -2,7 +2,13 @@
 
 mod best;
 mod cell_index;
+mod draft;
+mod gone;
+mod merge;
+mod offers;
+mod part;
 mod recompute;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +25,9 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use self::cell_index::{CellIndex, Changes, Outcome, Rules};
+use self::cell_index::{CellIndex, Changes, Outcome};
+use self::merge::merge;
+use self::rules::{Rules, Share};
 use super::cells::{Query, locate};
 use super::codebook::Decision;
 use super::node::{CellId, GroupId, List, Row};
@@ -48,12 +56,12 @@ pub struct Neighbours<'s> {
 /// Changes of an epoch that is not closed, with a capability for each output.
 struct Pending {
     capabilities: [Capability<Epoch>; 2],
-    by_cell: BTreeMap<CellId, Changes>,
+    by_share: BTreeMap<(CellId, usize), Changes>,
 }
 
 impl Pending {
     fn new(epoch: Epoch, input: &InputCapability<Epoch>) -> Self {
-        Pending { capabilities: [0, 1].map(|port| input.delayed(&epoch, port)), by_cell: BTreeMap::new() }
+        Pending { capabilities: [0, 1].map(|port| input.delayed(&epoch, port)), by_share: BTreeMap::new() }
     }
 }
 
@@ -70,50 +78,55 @@ pub fn neighbours<'s>(
 ) -> Neighbours<'s> {
     let located = locate(rows, decisions, settings.look_into);
     let (lists, misfits) = search(located.data, located.queries, settings, scored);
-    Neighbours {
-        cells: located.cells,
-        groups: located.groups,
-        neighbours: merge(lists.clone(), settings),
-        lists,
-        misfits: located.misfits.concat(misfits),
-    }
+    let of_node = lists.clone().map(|((node, _), list)| (node, list));
+    let neighbours = if settings.look_into <= 1 { of_node } else { merge(of_node, settings.k) };
+    let misfits = located.misfits.concat(misfits);
+    Neighbours { cells: located.cells, groups: located.groups, neighbours, lists, misfits }
 }
 
-/// The partial lists: for each query in each cell the best rows stored there. Each cell is on the worker its id hashes to.
-/// `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
+/// For each query in each cell the best rows stored there. A cell is on the worker its id hashes to, or shared by that one
+/// and those after it. `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
 pub fn search<'s>(
     data: VecCollection<'s, Epoch, (CellId, Arc<Row>), Diff>,
     queries: VecCollection<'s, Epoch, (CellId, Query), Diff>,
     settings: &Settings,
     scored: Arc<AtomicU64>,
 ) -> (Lists<'s>, VecCollection<'s, Epoch, String, Diff>) {
-    let rules =
-        Rules { k: settings.k, separation_ns: settings.separation_ns(), min_rows: settings.min_cell() };
+    let rules = Rules {
+        k: settings.k,
+        separation_ns: settings.separation_ns(),
+        min_rows: settings.min_cell(),
+        storage: settings.storage,
+    };
+    let shares = settings.shares.max(1);
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
-    type Update<D> = ((CellId, D), Epoch, Diff);
-    let mut data =
-        builder.new_input(data.inner, Exchange::new(|((cell, _), _, _): &Update<Arc<Row>>| cell.hashed()));
-    let mut queries =
-        builder.new_input(queries.inner, Exchange::new(|((cell, _), _, _): &Update<Query>| cell.hashed()));
+    let data = data.flat_map(move |(cell, row)| (0..shares).map(move |s| ((cell, s), row.clone())));
+    let queries = queries.flat_map(move |(cell, query)| (0..shares).map(move |s| ((cell, s), query.clone())));
+    type Update<D> = (((CellId, usize), D), Epoch, Diff);
+    fn worker<D>((((cell, share), _), _, _): &Update<D>) -> u64 {
+        cell.hashed().wrapping_add(*share as u64)
+    }
+    let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>));
+    let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>));
     let (lists, list_stream) = builder.new_output::<Vec<(((NodeId, CellId), List), Epoch, Diff)>>();
     let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
     let (mut lists, mut misfits) = (OutputBuilder::from(lists), OutputBuilder::from(misfits));
 
     builder.build(move |_| {
-        let mut cells: HashMap<CellId, CellIndex> = HashMap::new();
+        let mut cells: HashMap<(CellId, usize), CellIndex> = HashMap::new();
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         move |frontiers| {
             data.for_each(|input, updates| {
                 for ((cell, row), epoch, diff) in updates.drain(..) {
                     let at = pending.entry(epoch).or_insert_with(|| Pending::new(epoch, &input));
-                    let changes = at.by_cell.entry(cell).or_default();
+                    let changes = at.by_share.entry(cell).or_default();
                     if diff > 0 { changes.new_rows.push(row) } else { changes.gone_rows.push(row.id) }
                 }
             });
             queries.for_each(|input, updates| {
                 for ((cell, query), epoch, diff) in updates.drain(..) {
                     let at = pending.entry(epoch).or_insert_with(|| Pending::new(epoch, &input));
-                    let changes = at.by_cell.entry(cell).or_default();
+                    let changes = at.by_share.entry(cell).or_default();
                     if diff > 0 {
                         changes.new_queries.push(query);
                     } else {
@@ -124,14 +137,16 @@ pub fn search<'s>(
             while let Some(at) = pending.first_entry()
                 && frontiers.iter().all(|f| !f.less_equal(at.key()))
             {
-                let (epoch, Pending { capabilities: [of_lists, of_misfits], by_cell }) = at.remove_entry();
+                let (epoch, Pending { capabilities: [of_lists, of_misfits], by_share }) = at.remove_entry();
                 let (mut lists, mut misfits) = (lists.activate(), misfits.activate());
                 let (mut lists, mut misfits) = (lists.session(&of_lists), misfits.session(&of_misfits));
-                for (cell, changes) in by_cell {
-                    let index = cells.entry(cell).or_insert_with(|| CellIndex::new(rules));
+                for ((cell, index), changes) in by_share {
+                    let share = Share { index, of: shares };
+                    let entry = cells.entry((cell, index));
+                    let index = entry.or_insert_with(|| CellIndex::new(rules, share));
                     let Outcome { lists: changed, scored: count, refused } = index.apply(changes);
                     if index.is_empty() {
-                        cells.remove(&cell);
+                        cells.remove(&(cell, share.index));
                     }
                     scored.fetch_add(count, Ordering::Relaxed);
                     for (node, before, after) in changed {
@@ -139,7 +154,8 @@ pub fn search<'s>(
                         let sides = sides.into_iter().filter_map(|(list, diff)| Some((list?, diff)));
                         lists.give_iterator(sides.map(|(list, diff)| (((node, cell), list), epoch, diff)));
                     }
-                    for node in refused {
+                    // Every share refuses the same; one of them tells.
+                    for node in refused.into_iter().filter(|_| share.index == 0) {
                         let text = format!(
                             "node {node}: its vector has another length than those in cell {}",
                             cell.0
@@ -150,25 +166,7 @@ pub fn search<'s>(
             }
         }
     });
-    (list_stream.as_collection(), misfit_stream.as_collection())
-}
-
-/// The k best of each node over its partial lists.
-fn merge<'s>(lists: Lists<'s>, settings: &Settings) -> VecCollection<'s, Epoch, (NodeId, List), Diff> {
-    let partial = lists.map(|((node, _), list)| (node, list));
-    if settings.look_into <= 1 {
-        return partial;
-    }
-    let k = settings.k;
-    partial.reduce_named("Merge lists", move |_, partial, merged| {
-        merged.push((best_of(partial.iter().flat_map(|(list, _)| list.iter().copied()), k), 1));
-    })
-}
-
-/// The `k` first entries in order.
-fn best_of(entries: impl Iterator<Item = super::node::Neighbour>, k: usize) -> List {
-    let mut list: List = entries.collect();
-    list.sort_unstable();
-    list.truncate(k);
-    list
+    let lists = list_stream.as_collection();
+    let lists = if shares == 1 { lists } else { merge(lists, settings.k) };
+    (lists, misfit_stream.as_collection())
 }

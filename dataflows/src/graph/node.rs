@@ -21,6 +21,13 @@ pub struct Row {
     pub known: Option<Arc<Vec<(CellId, List)>>>,
 }
 
+impl Row {
+    /// What takes `id` back: a retraction needs the right id only.
+    pub fn gone(id: NodeId) -> Self {
+        Row { id, pts_ns: 0, vector: [].into(), known: None }
+    }
+}
+
 /// A leaf of the codebook. Ids are given once and never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellId(pub u32);

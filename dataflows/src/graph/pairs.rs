@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::VecCollection;
+use differential_dataflow::operators::ThresholdTotal;
 
 use super::edges::{ByTrack, Edge};
 use super::node::{Pair, PairKind};
@@ -25,6 +26,51 @@ pub fn pairs<'s>(
         .join_core(views.clone(), |_, (via_a, via_b), a| Some((via_b.track(), (*a, *via_a, *via_b))))
         .arrange_by_key_named("InterByTrackOfB")
         .join_core(views, |_, (a, via_a, via_b), b| pair(*a, *b, *via_a, *via_b))
+}
+
+/// The pairs of `pairs` that are among the `most` of least [`rank`] of both their nodes, reasons counted apart: no node
+/// keeps more than `most`. Which they are depends on the pairs alone, whatever order they come in.
+///
+/// All pairs are kept here, to have the next ones at hand when some go; and a change costs in the order of the pairs
+/// of its nodes. What is bounded is what comes out: what is stored, and trained on.
+pub fn at_most<'s>(
+    pairs: VecCollection<'s, Epoch, Pair, Diff>,
+    most: usize,
+) -> VecCollection<'s, Epoch, Pair, Diff> {
+    pairs
+        .flat_map(|pair| [pair.a, pair.b].map(|end| (end, (rank(&pair), pair))))
+        .reduce_named("PairsOfNode", move |_, pairs, kept: &mut Vec<(Pair, Diff)>| {
+            kept.extend(pairs.iter().take(most).map(|((_, pair), _)| (*pair, 1)));
+        })
+        .map(|(_, pair)| pair)
+        .threshold_total(|_, ends| Diff::from(*ends == 2))
+}
+
+/// A number that tells nothing of a pair but is always the same for it: the order in which pairs are kept.
+pub fn rank(pair: &Pair) -> u64 {
+    // The finalizer of SplitMix64 after each word.
+    [pair.a, pair.b, pair.via_a, pair.via_b].iter().fold(0, |hash: u64, node| {
+        let mut x = (hash ^ node.0).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    })
+}
+
+/// What [`at_most`] keeps of `pairs`, from scratch.
+pub fn recompute_at_most(pairs: &BTreeSet<Pair>, most: usize) -> BTreeSet<Pair> {
+    let mut of_node: BTreeMap<NodeId, Vec<(u64, Pair)>> = BTreeMap::new();
+    for pair in pairs {
+        for end in [pair.a, pair.b] {
+            of_node.entry(end).or_default().push((rank(pair), *pair));
+        }
+    }
+    of_node.values_mut().for_each(|pairs| {
+        pairs.sort_unstable();
+        pairs.truncate(most);
+    });
+    let keeps = |end: NodeId, pair: &Pair| of_node[&end].iter().any(|(_, kept)| kept == pair);
+    pairs.iter().filter(|pair| keeps(pair.a, pair) && keeps(pair.b, pair)).copied().collect()
 }
 
 /// The pairs of `inter` over `nodes`, from scratch.

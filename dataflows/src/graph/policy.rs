@@ -6,6 +6,8 @@ pub use deciding::Deciding;
 
 use serde::{Deserialize, Serialize};
 
+use super::product::Storage;
+
 /// Settings of cells, neighbours and groups. The same settings and the same log give the same graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +20,11 @@ pub struct Settings {
     pub look_into: usize,
     /// How the cells come about.
     pub codebook: CodebookKind,
+    /// How a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
+    pub storage: Storage,
+    /// Workers that share each cell's work: each keeps all its rows and scores its part of the pairs. 1 is best as long
+    /// as there are many cells. The lists are the same with any number; 0 counts as 1.
+    pub shares: usize,
     /// How the groups come about.
     pub groups: Groups,
 }
@@ -62,6 +69,8 @@ impl Default for Settings {
             separation_s: 5.0,
             look_into: 1,
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
+            storage: Storage::F32,
+            shares: 1,
             groups: Groups::Schedule(vec![(64, 8), (500, 32)]),
         }
     }

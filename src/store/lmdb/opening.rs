@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use heed::{Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
+use super::compaction::{self, Identity};
 use super::failure::Place;
 use super::tables::{self, Tables};
 use super::{LmdbStore, length};
@@ -47,6 +48,8 @@ impl Opening {
         let place = Place::new(dir);
         fs::create_dir_all(dir).map_err(|error| place.io(&error))?;
         let lock = lock_for_writing(&place)?;
+        // What a kill left of a compaction is nobody's.
+        compaction::clear(dir).map_err(|error| place.io(&error))?;
         prepare_reader_table(&place)?;
         let env = self.environment(&place, EnvFlags::empty())?;
         env.clear_stale_readers().map_err(|error| place.failure(error))?;
@@ -55,7 +58,7 @@ impl Opening {
         }
         let tables = tables::create(&env, &place)?;
         sync_folder(dir).map_err(|error| place.io(&error))?;
-        Ok(store(env, tables, place, Some(lock)))
+        store(env, tables, place, Some(lock))
     }
 
     /// Opens for reading; see [`LmdbStore::open_read`].
@@ -84,7 +87,7 @@ impl Opening {
             thread::sleep(PATIENCE / 50);
         }
         let tables = tables::open(&env, &place)?;
-        Ok(store(env, tables, place, None))
+        store(env, tables, place, None)
     }
 
     fn environment(self, place: &Place, flags: EnvFlags) -> Result<Env<WithoutTls>, StoreError> {
@@ -108,16 +111,24 @@ impl Opening {
     }
 }
 
-fn store(env: Env<WithoutTls>, tables: Tables, place: Place, lock: Option<File>) -> LmdbStore {
-    LmdbStore {
+fn store(
+    env: Env<WithoutTls>,
+    tables: Tables,
+    place: Place,
+    lock: Option<File>,
+) -> Result<LmdbStore, StoreError> {
+    let file = env.try_clone_inner_file().map_err(|error| place.failure(error))?;
+    let file = Identity::of(&file.metadata().map_err(|error| place.io(&error))?);
+    Ok(LmdbStore {
         env,
+        file,
         tables,
         place,
         map_in_use: RwLock::new(()),
         writer: lock.is_some().then(|| Mutex::new(())),
         commits: AtomicU32::new(0),
         _writer_lock: lock,
-    }
+    })
 }
 
 /// One writing process. LMDB alone would let a second one in and make the two take turns.

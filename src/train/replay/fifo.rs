@@ -57,6 +57,9 @@ impl Replay for Fifo {
         }
     }
 
+    /// Only the kept are known here.
+    fn held(&mut self, _positives: u64) {}
+
     fn kept(&self) -> &[Positive] {
         &self.kept
     }

@@ -78,6 +78,11 @@ impl Replay for Reservoir {
         }
     }
 
+    fn held(&mut self, positives: u64) {
+        self.gaps_other += self.population.saturating_sub(positives);
+        self.population = self.population.min(positives);
+    }
+
     fn kept(&self) -> &[Positive] {
         &self.kept
     }

@@ -1,15 +1,16 @@
 //! Connected components of a graph that gains and loses nodes and edges.
 //!
 //! Every vertex carries its component's label. A new edge between two components relabels the smaller; a lost edge
-//! may have cut its component in two, which a search from both ends decides. Both searches take turns, one edge at a
-//! time, so each change costs in the order of the smaller side, except that a cut which leaves a long detour
-//! costs the detour.
+//! that parts its component gives the smaller part a new label. Whether it does is answered by the spanning
+//! [`Forest`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+use super::forest::{Change, Forest};
 use crate::graph::Diff;
 use crate::graph::node::ClassId;
 use crate::id::NodeId;
@@ -28,14 +29,13 @@ pub enum Element {
 pub struct Connectivity {
     /// Labels from before a restart, until the first changes are applied.
     hints: Option<Arc<HashMap<NodeId, ClassId>>>,
-    /// Where each vertex is in `vertices`.
-    handles: HashMap<NodeId, u32>,
+    /// Handles of `vertices`, by id.
+    handles: HashTable<u32>,
     vertices: Vec<Vertex>,
     free: Vec<u32>,
+    forest: Forest,
     /// The greatest label given.
     last_label: u64,
-    /// The greatest mark given: see `Vertex::mark`.
-    last_mark: u64,
     /// The vertices that this batch touched, with the label they had as nodes before.
     touched: Vec<(u32, Option<ClassId>)>,
 }
@@ -45,11 +45,6 @@ struct Vertex {
     label: ClassId,
     /// How often it is there as a node: an end of an edge need not be one.
     count: Diff,
-    /// The other ends with the edge's multiplicity, sorted. A plain vector, because degrees are small: at most k by
-    /// mutual neighbours and 254 by views of one track.
-    edges: Vec<(u32, Diff)>,
-    /// The last search side that came here.
-    mark: u64,
     /// Whether it is in `touched`.
     touched: bool,
 }
@@ -60,12 +55,10 @@ impl Vertex {
     }
 }
 
-/// One side of a search: the vertices reached, how many of them are done, and how many edges of the next one.
-struct Side {
-    mark: u64,
-    reached: Vec<u32>,
-    done: usize,
-    edges_done: usize,
+/// Ids that differ in few bits get hashes that differ in many (the multiplier is Knuth's, 2^64 over the golden ratio).
+fn hash(id: NodeId) -> u64 {
+    let x = id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x ^ (x >> 32)
 }
 
 impl Connectivity {
@@ -97,8 +90,11 @@ impl Connectivity {
                 net.extend(before.map(|label| ((id, label), -1)));
                 net.extend(after.map(|label| ((id, label), 1)));
             }
-            if vertex.count == 0 && vertex.edges.is_empty() {
-                self.handles.remove(&id);
+            if vertex.count == 0 && !self.forest.has_edges(handle) {
+                self.forest.remove(handle);
+                if let Ok(entry) = self.handles.find_entry(hash(id), |of| *of == handle) {
+                    entry.remove();
+                }
                 self.free.push(handle);
             }
         }
@@ -118,14 +114,28 @@ impl Connectivity {
             }
             Element::Edge(a, b) if a != b => {
                 let (a, b) = (self.vertex(a.min(b)), self.vertex(a.max(b)));
-                let before = self.multiplicity(a, b);
-                if before <= 0 && before + diff > 0 {
-                    self.join(a, b);
+                let labels = [a, b].map(|handle| self.vertices[handle as usize].label);
+                let connected = labels[0] == labels[1];
+                let sizes = if connected { [0, 0] } else { [a, b].map(|handle| self.forest.size(handle)) };
+                // Of two that are equally large the one with the younger label is relabelled.
+                let joiner = match sizes[0].cmp(&sizes[1]).then(labels[1].cmp(&labels[0])) {
+                    std::cmp::Ordering::Less => 0,
+                    _ => 1,
+                };
+                let mut smaller = Vec::new();
+                if !connected && diff > 0 {
+                    self.forest.each([a, b][joiner], |handle| smaller.push(handle));
                 }
-                self.set_multiplicity(a, b, before + diff);
-                self.set_multiplicity(b, a, before + diff);
-                if before > 0 && before + diff <= 0 {
-                    self.split(a, b);
+                match self.forest.change(a, b, diff, connected) {
+                    Change::Same => {}
+                    Change::Joined => self.relabel(&smaller, labels[1 - joiner]),
+                    Change::Parted => {
+                        let part = if self.forest.size(a) < self.forest.size(b) { a } else { b };
+                        let mut smaller = Vec::new();
+                        self.forest.each(part, |handle| smaller.push(handle));
+                        let label = self.new_label();
+                        self.relabel(&smaller, label);
+                    }
                 }
             }
             Element::Edge(..) => {}
@@ -134,26 +144,30 @@ impl Connectivity {
 
     /// The vertex of `id`, touched; a new one is a component of its own.
     fn vertex(&mut self, id: NodeId) -> u32 {
-        let handle = match self.handles.get(&id) {
+        let vertices = &self.vertices;
+        let handle = match self.handles.find(hash(id), |of| vertices[*of as usize].id == id) {
             Some(handle) => *handle,
-            None => {
-                let label = self.new_label();
-                let vertex = Vertex { id, label, count: 0, edges: Vec::new(), mark: 0, touched: false };
-                let handle = match self.free.pop() {
-                    Some(handle) => {
-                        self.vertices[handle as usize] = vertex;
-                        handle
-                    }
-                    None => {
-                        self.vertices.push(vertex);
-                        (self.vertices.len() - 1) as u32
-                    }
-                };
-                self.handles.insert(id, handle);
-                handle
-            }
+            None => self.new_vertex(id),
         };
         self.touch(handle);
+        handle
+    }
+
+    fn new_vertex(&mut self, id: NodeId) -> u32 {
+        let vertex = Vertex { id, label: self.new_label(), count: 0, touched: false };
+        let handle = match self.free.pop() {
+            Some(handle) => {
+                self.vertices[handle as usize] = vertex;
+                handle
+            }
+            None => {
+                self.vertices.push(vertex);
+                (self.vertices.len() - 1) as u32
+            }
+        };
+        let vertices = &self.vertices;
+        self.handles.insert_unique(hash(id), handle, |of| hash(vertices[*of as usize].id));
+        self.forest.add(handle);
         handle
     }
 
@@ -170,78 +184,11 @@ impl Connectivity {
         ClassId(self.last_label)
     }
 
-    fn multiplicity(&self, from: u32, to: u32) -> Diff {
-        let edges = &self.vertices[from as usize].edges;
-        edges.binary_search_by_key(&to, |(end, _)| *end).map_or(0, |at| edges[at].1)
-    }
-
-    fn set_multiplicity(&mut self, from: u32, to: u32, count: Diff) {
-        let edges = &mut self.vertices[from as usize].edges;
-        match edges.binary_search_by_key(&to, |(end, _)| *end) {
-            Ok(at) if count == 0 => drop(edges.remove(at)),
-            Ok(at) => edges[at].1 = count,
-            Err(_) if count == 0 => {}
-            Err(at) => edges.insert(at, (to, count)),
-        }
-    }
-
-    /// Gives the components of `a` and `b`, not joined by an edge yet, one label.
-    fn join(&mut self, a: u32, b: u32) {
-        let (label_a, label_b) = (self.vertices[a as usize].label, self.vertices[b as usize].label);
-        if label_a == label_b {
-            return;
-        }
-        // Of two that are equally large the first to start is relabelled: let the older label stay.
-        let (newer, older) = if label_a > label_b { (a, b) } else { (b, a) };
-        if let Some((start, smaller)) = self.search(newer, older) {
-            let label = self.vertices[if start == newer { older } else { newer } as usize].label;
-            self.relabel(&smaller, label);
-        }
-    }
-
-    /// Gives the smaller side a new label if `a` and `b`, whose edge is gone, are apart now.
-    fn split(&mut self, a: u32, b: u32) {
-        if let Some((_, smaller)) = self.search(b, a) {
-            let label = self.new_label();
-            self.relabel(&smaller, label);
-        }
-    }
-
     fn relabel(&mut self, handles: &[u32], label: ClassId) {
         for handle in handles {
             self.touch(*handle);
             self.vertices[*handle as usize].label = label;
         }
-    }
-
-    /// Searches from both ends in turns, one edge each. `None` when they meet; else the start of the side that was
-    /// exhausted first, and all that it reached: its whole component.
-    fn search(&mut self, first: u32, second: u32) -> Option<(u32, Vec<u32>)> {
-        let mut side = |start: u32| {
-            self.last_mark += 1;
-            self.vertices[start as usize].mark = self.last_mark;
-            Side { mark: self.last_mark, reached: vec![start], done: 0, edges_done: 0 }
-        };
-        let mut turn = side(first);
-        let mut other = side(second);
-        while let Some(&at) = turn.reached.get(turn.done) {
-            if let Some(&(end, count)) = self.vertices[at as usize].edges.get(turn.edges_done) {
-                turn.edges_done += 1;
-                let mark = &mut self.vertices[end as usize].mark;
-                if count > 0 && *mark == other.mark {
-                    return None;
-                }
-                if count > 0 && *mark != turn.mark {
-                    *mark = turn.mark;
-                    turn.reached.push(end);
-                }
-            } else {
-                turn.done += 1;
-                turn.edges_done = 0;
-            }
-            std::mem::swap(&mut turn, &mut other);
-        }
-        Some((turn.reached[0], turn.reached))
     }
 
     /// Relabels components by `hints`.

@@ -162,6 +162,71 @@ fn one_giant_component_survives_the_loss_of_redundant_edges() {
     assert_eq!(checked.apply(&[(edge(10, 11), -1), (edge(1000, 1001), -1)]), 0);
 }
 
+/// Takes edges of a shape away and puts them back, a few at a time.
+fn edges_come_and_go(seed: u64, shape: impl IntoIterator<Item = (u64, u64)>) {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let shape: BTreeSet<Element> = shape.into_iter().map(|(a, b)| edge(a.min(b), a.max(b))).collect();
+    let shape: Vec<Element> = shape.into_iter().collect();
+    let mut checked = Checked::default();
+    checked.apply(&coming(shape.iter().copied()));
+    let nodes = shape.iter().flat_map(|element| match element {
+        Element::Edge(a, b) => [node(a.0), node(b.0)],
+        Element::Node(_) => [*element; 2],
+    });
+    checked.apply(&coming(nodes.collect::<BTreeSet<_>>()));
+    let mut gone: Vec<Element> = Vec::new();
+    for _ in 0..60 {
+        let mut changes: BTreeMap<Element, Diff> = BTreeMap::new();
+        for _ in 0..rng.random_range(1..4) {
+            if gone.len() < 3 || rng.random_bool(0.5) {
+                let element = shape[rng.random_range(0..shape.len())];
+                if !gone.contains(&element) && changes.insert(element, -1).is_none() {
+                    gone.push(element);
+                }
+            } else {
+                let element = gone.swap_remove(rng.random_range(0..gone.len()));
+                *changes.entry(element).or_default() += 1;
+            }
+        }
+        changes.retain(|_, diff| *diff != 0);
+        checked.apply(&changes.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn long_detours_are_found() {
+    edges_come_and_go(51, (0..3000).map(|n| (n, (n + 1) % 3000)));
+    edges_come_and_go(52, (0..1000).flat_map(|n| [(2 * n, 2 * n + 1), (n, (n + 2) % 2000)]));
+    // Rings of cliques, joined once, twice and five times from one to the next: only what joins them comes and goes
+    // often enough to matter when cliques are pairs.
+    for (seed, size, joins) in [(53, 2, 1), (54, 3, 2), (55, 6, 5)] {
+        let around = 300;
+        let within = |c: u64| (0..size).flat_map(move |a| (0..a).map(move |b| (c * size + a, c * size + b)));
+        let onwards =
+            |c: u64| (0..joins).map(move |j| (c * size + j, (c + 1) % around * size + (j + 1) % size));
+        edges_come_and_go(seed, (0..around).flat_map(|c| within(c).chain(onwards(c))));
+    }
+}
+
+#[test]
+fn a_detour_past_many_edges_is_found_by_what_the_sketches_name() {
+    // Two thick halves, joined by two edges far from each other.
+    let half =
+        |from: u64| (0..4000).flat_map(move |n| [1, 2, 5].map(|step| (from + n, from + (n + step) % 4000)));
+    let joins = [(100, 4100), (2100, 6100)];
+    let mut checked = Checked::default();
+    checked.apply(&coming((0..8000).map(node)));
+    checked.apply(&coming(half(0).chain(half(4000)).chain(joins).map(|(a, b)| edge(a.min(b), a.max(b)))));
+    for _ in 0..3 {
+        for (a, b) in joins {
+            assert_eq!(checked.apply(&[(edge(a, b), -1)]), 0);
+            checked.apply(&[(edge(a, b), 1)]);
+        }
+    }
+    checked.apply(&[(edge(100, 4100), -1)]);
+    assert_eq!(checked.apply(&[(edge(2100, 6100), -1)]), 4000);
+}
+
 #[test]
 fn an_edge_of_both_kinds_goes_when_both_are_gone() {
     let mut checked = Checked::default();

@@ -33,7 +33,8 @@ enum Follows {
     Class(NodeId, ClassId),
 }
 
-fn run(workers: usize, in_flight: usize, log: &Log<Given>, min_cluster: usize) -> Vec<BTreeSet<Follows>> {
+fn run(workers: usize, in_flight: usize, log: &Log<Given>, settings: &Settings) -> Vec<BTreeSet<Follows>> {
+    let settings = settings.clone();
     replay(workers, in_flight, log, move |given| {
         let nodes = given.clone().flat_map(|given| match given {
             Given::Node(node) => Some(node),
@@ -44,7 +45,7 @@ fn run(workers: usize, in_flight: usize, log: &Log<Given>, min_cluster: usize) -
             Given::List(node, list) => Some((node, list)),
         });
         let hints = Arc::new(HashMap::new());
-        let all = closure(nodes, neighbours, hints, &Settings { min_cluster });
+        let all = closure(nodes, neighbours, hints, &settings);
         all.clusters
             .map(Follows::Cluster)
             .concat(all.inter.map(Follows::Inter))
@@ -89,11 +90,14 @@ struct World {
 }
 
 impl World {
-    fn recompute(&self, min_cluster: usize) -> Contents {
-        let clusters = clusters::recompute(&self.lists, &Settings { min_cluster });
+    fn recompute(&self, settings: &Settings) -> Contents {
+        let clusters = clusters::recompute(&self.lists, settings);
         let inter = recompute_inter(&clusters);
         let intra = recompute_intra(&self.nodes);
-        let pairs = pairs::recompute(&self.nodes, &inter);
+        let mut pairs = pairs::recompute(&self.nodes, &inter);
+        if settings.max_pairs_per_node > 0 {
+            pairs = pairs::recompute_at_most(&pairs, settings.max_pairs_per_node);
+        }
         let classes = classes::recompute(&self.nodes, &(&inter | &intra));
         Contents { clusters, inter, intra, pairs, classes }
     }
@@ -184,9 +188,24 @@ fn random_worlds(seed: u64, rounds: usize) -> Vec<World> {
     worlds
 }
 
+fn of_at_least(min_cluster: usize) -> Settings {
+    Settings { min_cluster, ..Settings::default() }
+}
+
 fn incremental_equals_batch(workers: usize, in_flight: usize, seed: u64, min_cluster: usize, least: usize) {
+    rounds_equal_batch(workers, in_flight, seed, 250, &of_at_least(min_cluster), least);
+}
+
+fn rounds_equal_batch(
+    workers: usize,
+    in_flight: usize,
+    seed: u64,
+    rounds: usize,
+    settings: &Settings,
+    least: usize,
+) {
     let mut rng = Pcg64::seed_from_u64(seed);
-    let worlds = random_worlds(seed, 250);
+    let worlds = random_worlds(seed, rounds);
     let mut log = log(&worlds);
     // Noise that is nothing once an epoch is closed.
     for changes in &mut log {
@@ -197,9 +216,9 @@ fn incremental_equals_batch(workers: usize, in_flight: usize, seed: u64, min_clu
         }
     }
     let mut seen = [BTreeSet::new(), BTreeSet::new()];
-    for (world, follows) in worlds.iter().zip(run(workers, in_flight, &log, min_cluster)) {
+    for (world, follows) in worlds.iter().zip(run(workers, in_flight, &log, settings)) {
         let mut got = Contents::of(&follows);
-        let want = world.recompute(min_cluster);
+        let want = world.recompute(settings);
         let labels = std::mem::replace(&mut got.classes, want.classes.clone());
         assert!(classes::same_partition(&labels, &want.classes), "{labels:?} is not {:?}", want.classes);
         assert_eq!(got, want);
@@ -230,11 +249,51 @@ fn the_closure_equals_its_recompute_on_three_workers() {
 }
 
 #[test]
+fn a_limit_on_the_pairs_of_a_node_keeps_the_same_ones_whatever_the_order() {
+    for (workers, in_flight, most) in [(1, 1, 1), (2, 1, 5), (3, 7, 12)] {
+        let settings = Settings { min_cluster: 3, max_pairs_per_node: most };
+        rounds_equal_batch(workers, in_flight, 40 + most as u64, 120, &settings, 20);
+    }
+}
+
+#[test]
+fn a_limit_is_kept_by_every_node_and_a_wide_one_changes_nothing() {
+    let world = random_worlds(8, 60).pop().unwrap();
+    let all = world.recompute(&of_at_least(2)).pairs;
+    let of =
+        |pairs: &BTreeSet<Pair>, node: NodeId| pairs.iter().filter(|p| p.a == node || p.b == node).count();
+    let most = world.nodes.iter().map(|node| of(&all, *node)).max().unwrap();
+    assert!(most > 10);
+    assert_eq!(pairs::recompute_at_most(&all, most), all);
+    let few = pairs::recompute_at_most(&all, 4);
+    assert!(!few.is_empty() && world.nodes.iter().all(|node| of(&few, *node) <= 4));
+}
+
+/// The long form is `make soak-graph`.
+#[test]
+fn soak() {
+    let rounds = std::env::var("KINETOGRAPH_SOAK_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
+    let mut done = 0;
+    for part in 0.. {
+        if done >= rounds {
+            break;
+        }
+        let part_rounds = (rounds - done).min(500);
+        let (workers, in_flight) = (1 + part % 3, 1 + part % 5);
+        let max_pairs_per_node = if part % 4 == 3 { 6 } else { 0 };
+        let settings = Settings { min_cluster: 2 + part % 4, max_pairs_per_node };
+        rounds_equal_batch(workers, in_flight, 1000 + part as u64, part_rounds, &settings, 0);
+        done += part_rounds;
+        println!("{done} of {rounds} rounds, the last {part_rounds} on {workers} workers: no difference");
+    }
+}
+
+#[test]
 fn the_same_log_gives_the_same_labels_on_any_number_of_workers() {
     let log = log(&random_worlds(5, 60));
-    let one = run(1, 1, &log, 4);
-    assert_eq!(one, run(2, 1, &log, 4));
-    assert_eq!(one, run(3, 4, &log, 4));
+    let one = run(1, 1, &log, &of_at_least(4));
+    assert_eq!(one, run(2, 1, &log, &of_at_least(4)));
+    assert_eq!(one, run(3, 4, &log, &of_at_least(4)));
 }
 
 /// Four nodes of four tracks in each other's lists, and another view of each track that is in no list.
@@ -253,7 +312,8 @@ fn a_retracted_track_takes_its_pairs_along() {
     let track = node(2, 0).track();
     let mut after = before.clone();
     after.retire(|node| node.track() == track);
-    let epochs: Vec<Contents> = run(2, 1, &log(&[before, after]), 3).iter().map(Contents::of).collect();
+    let epochs: Vec<Contents> =
+        run(2, 1, &log(&[before, after]), &of_at_least(3)).iter().map(Contents::of).collect();
     let of_track = |pair: &&Pair| pair.a.track() == track || pair.b.track() == track;
     assert_eq!(epochs[0].pairs.len(), 6 * 3);
     assert_eq!(epochs[0].pairs.iter().filter(of_track).count(), 3 * 3);
@@ -277,7 +337,7 @@ fn a_pair_stays_while_it_has_a_reason() {
     none.put(b, [], 0.5);
     let (first, second) = (a.min(b), a.max(b));
     let (low, high) = if first == a { (a2, b2) } else { (b2, a2) };
-    let epochs = run(3, 1, &log(&[both, one, none]), 2);
+    let epochs = run(3, 1, &log(&[both, one, none]), &of_at_least(2));
     let reasons = |epoch: usize| {
         let pairs = Contents::of(&epochs[epoch]).pairs.into_iter();
         pairs.filter(|pair| (pair.a, pair.b) == (low, high)).collect::<Vec<_>>()

@@ -8,21 +8,21 @@ use crate::id::NodeId;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Best {
     entries: List,
-    /// Whether `entries` are all eligible rows there are, and not just the first of them.
-    all: bool,
+    /// All eligible rows up to here in the list's order are in `entries`; `None` when all there are.
+    complete_to: Option<Neighbour>,
 }
 
 impl Best {
     /// Of a query that no row was offered to yet.
     pub(super) fn new() -> Self {
-        Best { entries: Vec::new(), all: true }
+        Best::default()
     }
 
     /// The list as the store knew it. A short one was all there was.
     pub(super) fn known(mut list: List, k: usize) -> Self {
         list.truncate(k);
-        let all = list.len() < k;
-        Best { entries: list, all }
+        let complete_to = if list.len() < k { None } else { list.last().copied() };
+        Best { entries: list, complete_to }
     }
 
     /// The list: the `k` best.
@@ -32,29 +32,31 @@ impl Best {
 
     /// A row scoring less than this cannot enter.
     pub(super) fn floor(&self, k: usize) -> f32 {
-        if k == 0 {
-            f32::INFINITY
-        } else if self.all && self.entries.len() < 2 * k {
-            f32::NEG_INFINITY
-        } else {
-            self.entries.last().map_or(f32::INFINITY, |last| last.score.0)
+        match &self.complete_to {
+            _ if k == 0 => f32::INFINITY,
+            Some(last) => last.score.0,
+            None => f32::NEG_INFINITY,
         }
     }
 
-    /// Takes an eligible row in if it is among the best. Says where.
-    pub(super) fn offer(&mut self, row: Neighbour, k: usize) -> Option<usize> {
-        let at = self.entries.binary_search(&row).unwrap_or_else(|at| at);
-        if at == self.entries.len() && (!self.all || at >= 2 * k) {
-            self.all = false;
-            return None;
+    /// Takes an eligible row in if it is among the best.
+    pub(super) fn offer(&mut self, row: Neighbour, k: usize) {
+        if k == 0 || self.complete_to.is_some_and(|last| row > last) {
+            return;
         }
-        self.entries.insert(at, row);
-        if self.entries.len() >= 2 * k {
+        let Err(at) = self.entries.binary_search(&row) else { return };
+        if self.entries.len() == 2 * k {
+            self.entries.pop();
+        }
+        if self.entries.capacity() == self.entries.len() {
+            let room = (self.entries.len() * 2).max(4).min(2 * k);
+            self.entries.reserve_exact(room - self.entries.len());
+        }
+        self.entries.insert(at.min(self.entries.len()), row);
+        if self.entries.len() == 2 * k {
             // Rows that do not reach the floor are not offered any more.
-            self.entries.truncate(2 * k);
-            self.all = false;
+            self.complete_to = self.entries.last().copied();
         }
-        Some(at)
     }
 
     /// Whether an entry is one of the rows that `gone` tells.
@@ -65,6 +67,6 @@ impl Best {
     /// Takes out the rows that `gone` tells. Says whether `k` are left, or all there are.
     pub(super) fn remove(&mut self, gone: impl Fn(NodeId) -> bool, k: usize) -> bool {
         self.entries.retain(|e| !gone(e.node));
-        self.all || self.entries.len() >= k
+        self.complete_to.is_none() || self.entries.len() >= k
     }
 }

@@ -6,8 +6,8 @@ use super::super::codebook::Codebook;
 use super::super::node::{CellId, List, Neighbour, Row};
 use super::super::policy::Settings;
 use super::super::score::score;
-use super::best_of;
-use super::cell_index::Rules;
+use super::merge::best_of;
+use super::rules::Rules;
 use crate::id::NodeId;
 
 /// What [`recompute`] gives.
@@ -22,8 +22,12 @@ pub struct Recomputed {
 /// Lists and neighbours of `rows` (one a node) under `codebook`: each query against every row of its cells, one score at a
 /// time.
 pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Recomputed {
-    let rules =
-        Rules { k: settings.k, separation_ns: settings.separation_ns(), min_rows: settings.min_cell() };
+    let rules = Rules {
+        k: settings.k,
+        separation_ns: settings.separation_ns(),
+        min_rows: settings.min_cell(),
+        storage: settings.storage,
+    };
     let mut stored: BTreeMap<CellId, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         stored.entry(codebook.cell(&row.vector)).or_default().push(row);

@@ -1,0 +1,51 @@
+//! What the lists of a cell follow.
+
+use super::super::product::Storage;
+use crate::id::NodeId;
+
+/// What lists in a cell follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Entries of a list.
+    pub(super) k: usize,
+    /// T, nanoseconds.
+    pub(super) separation_ns: u64,
+    /// With fewer rows the cell's lists are empty.
+    pub(super) min_rows: usize,
+    /// How rows are kept for the product.
+    pub(super) storage: Storage,
+}
+
+impl Rules {
+    /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.
+    pub(super) fn eligible(&self, a: (NodeId, u64), b: (NodeId, u64)) -> bool {
+        a.0.track() != b.0.track() && (a.0.source() != b.0.source() || a.1.abs_diff(b.1) > self.separation_ns)
+    }
+}
+
+/// Which of a cell's pairs are scored here, when several workers share the cell. Each has all rows, dealt into as many
+/// parts as there are shares, and scores the pairs whose parts add up to its index modulo `of`: each pair in one share only,
+/// whatever the order of arrival, and as many of a new row's pairs in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) index: usize,
+    pub(super) of: usize,
+}
+
+impl Share {
+    /// The part a node is in.
+    pub(super) fn part(&self, node: NodeId) -> usize {
+        (spread(node) >> 32) as usize % self.of
+    }
+
+    /// The part whose rows those of `part` meet here.
+    pub(super) fn meets(&self, part: usize) -> usize {
+        (self.of + self.index - part) % self.of
+    }
+}
+
+/// A node's bits, spread by Fibonacci hashing (Knuth, The Art of Computer Programming 3, section 6.4): the upper ones are
+/// to be used.
+pub(super) fn spread(node: NodeId) -> u64 {
+    node.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

@@ -1,0 +1,18 @@
+//! Fast scores: a blocked product of new vectors with stored rows that only proposes pairs.
+//!
+//! Rows are kept in panels of 16, their values interleaved, so that one step of the inner loop multiplies one value of
+//! each of six vectors with one value of each of sixteen rows. A fast score is within [`bound::error`] of the canonical
+//! one, and whoever uses it compares with floors lowered by that much ([`bound::lowered`]): what is dropped could
+//! not have mattered, and what is left is scored again by [`score`](super::score::score).
+
+mod batch;
+pub mod bound;
+mod panels;
+mod tile;
+
+pub use batch::{Batch, Hit, Late};
+pub use panels::{Panels, Storage};
+pub use tile::{Kernel, LATES, ROWS, Tile};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Stored rows, sixteen to a panel.
+
+use half::f16;
+use serde::{Deserialize, Serialize};
+
+use super::bound::distance;
+use super::tile::{ROWS, Strip};
+
+/// How rows are stored for the product. The lists are the same: half precision takes half the memory and proposes more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// 4 bytes a value.
+    #[default]
+    F32,
+    /// 2 bytes a value.
+    F16,
+}
+
+/// Rows of d values each, in an order of their own: a row's place changes only when another is taken out.
+#[derive(Clone, Debug)]
+pub struct Panels {
+    d: usize,
+    len: usize,
+    stored: Stored,
+}
+
+/// A panel: d strips of one value a row. Each is an allocation of its own, so that rows never move to make room.
+#[derive(Clone, Debug)]
+enum Stored {
+    F32(Vec<Box<[Strip]>>),
+    F16(Vec<Box<[[f16; ROWS]]>>),
+}
+
+impl Panels {
+    /// Without rows; they will have `d` values.
+    pub fn new(d: usize, storage: Storage) -> Self {
+        let stored = match storage {
+            Storage::F32 => Stored::F32(Vec::new()),
+            Storage::F16 => Stored::F16(Vec::new()),
+        };
+        Panels { d, len: 0, stored }
+    }
+
+    /// Values a row (d).
+    pub fn d(&self) -> usize {
+        self.d
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts `row` (d values) at the end. Returns how far what is stored is from it.
+    pub fn push(&mut self, row: &[f32]) -> f64 {
+        assert_eq!(row.len(), self.d, "rows of one cell have one length");
+        let (panel, lane) = (self.len / ROWS, self.len % ROWS);
+        self.len += 1;
+        match &mut self.stored {
+            Stored::F32(panels) => {
+                if panel == panels.len() {
+                    panels.push(vec![Strip([0.0; ROWS]); self.d].into());
+                }
+                panels[panel].iter_mut().zip(row).for_each(|(strip, value)| strip.0[lane] = *value);
+                0.0
+            }
+            Stored::F16(panels) => {
+                if panel == panels.len() {
+                    panels.push(vec![[f16::ZERO; ROWS]; self.d].into());
+                }
+                let panel = &mut panels[panel];
+                panel.iter_mut().zip(row).for_each(|(strip, value)| strip[lane] = f16::from_f32(*value));
+                distance(row, panel.iter().map(|strip| strip[lane].to_f32()))
+            }
+        }
+    }
+
+    /// Takes a row out; the last one takes its place.
+    pub fn swap_remove(&mut self, at: usize) {
+        assert!(at < self.len, "row {at} of {}", self.len);
+        self.len -= 1;
+        match &mut self.stored {
+            Stored::F32(panels) => swap_remove(panels, at, self.len, |strip, lane| &mut strip.0[lane]),
+            Stored::F16(panels) => swap_remove(panels, at, self.len, |strip, lane| &mut strip[lane]),
+        }
+    }
+
+    /// Panels, the last of them perhaps with places free.
+    pub fn panels(&self) -> usize {
+        self.len.div_ceil(ROWS)
+    }
+
+    /// A panel's values; `decoded` is room for them where they are stored in another form.
+    pub(super) fn panel<'a>(&'a self, panel: usize, decoded: &'a mut Vec<Strip>) -> &'a [Strip] {
+        match &self.stored {
+            Stored::F32(panels) => &panels[panel],
+            Stored::F16(panels) => {
+                decoded.resize(self.d, Strip([0.0; ROWS]));
+                for (strip, half) in decoded.iter_mut().zip(&panels[panel]) {
+                    decode(half, &mut strip.0);
+                }
+                decoded
+            }
+        }
+    }
+
+    /// What is read after `panel`, when it is stored as it is used.
+    pub(super) fn after(&self, panel: usize) -> &[Strip] {
+        match &self.stored {
+            Stored::F32(panels) => panels.get(panel + 1).map_or(&[], |next| next),
+            Stored::F16(_) => &[],
+        }
+    }
+}
+
+fn decode(half: &[f16; ROWS], strip: &mut [f32; ROWS]) {
+    use half::slice::HalfFloatSliceExt;
+    half.as_slice().convert_to_f32_slice(strip);
+}
+
+fn swap_remove<S, V: Copy>(
+    panels: &mut Vec<Box<[S]>>,
+    at: usize,
+    last: usize,
+    value: impl Fn(&mut S, usize) -> &mut V,
+) {
+    for i in 0..panels[at / ROWS].len() {
+        let moved = *value(&mut panels[last / ROWS][i], last % ROWS);
+        *value(&mut panels[at / ROWS][i], at % ROWS) = moved;
+    }
+    if last.is_multiple_of(ROWS) {
+        panels.pop();
+    }
+}
