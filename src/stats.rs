@@ -63,6 +63,8 @@ pub struct Stats {
     pub stills: usize,
     /// Epochs in the log.
     pub log_epochs: usize,
+    /// Bytes of what is kept to go back: what epochs replaced, and the deltas that the trainer follows too.
+    pub history_bytes: [u64; 2],
     /// Collection to its digest: equal digests mean equal collections, and of classes equal partitions.
     pub digests: BTreeMap<&'static str, String>,
 }
@@ -159,6 +161,7 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         classes: classes.len(),
         stills: view.stills()?.len(),
         log_epochs: view.log(0)?.len(),
+        history_bytes: [view.bytes(Table::History)?, view.bytes(Table::Deltas)?],
         digests: digests.collect::<Result<_, StateError>>()?,
     })
 }
@@ -215,6 +218,8 @@ impl fmt::Display for Stats {
         line("classes", grouped(self.classes), format!("largest has {}", grouped(self.largest_class)))?;
         line("stills", grouped(self.stills), String::new())?;
         line("log", grouped(self.log_epochs), "epochs".to_string())?;
+        let [replaced, deltas] = self.history_bytes;
+        line("history", grouped(replaced + deltas), format!("bytes, {} of them deltas", grouped(deltas)))?;
         for (name, digest) in &self.digests {
             line("digest", (*name).to_string(), digest.clone())?;
         }

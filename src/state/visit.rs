@@ -7,6 +7,19 @@ use super::{StateError, key};
 use crate::store::Table;
 
 impl View<'_> {
+    /// Bytes of the keys and values of `table`.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn bytes(&self, table: Table) -> Result<u64, StateError> {
+        let mut bytes = 0;
+        self.scan(table, &[], &mut |key, value| {
+            bytes += (key.len() + value.len()) as u64;
+            true
+        })?;
+        Ok(bytes)
+    }
+
     /// Calls `visit` with each transitive pair, ascending.
     ///
     /// # Errors
