@@ -14,7 +14,7 @@ use timely::dataflow::channels::pact::Exchange;
 
 use super::drive::{Log, come_and_go, drive, node, print_of, rng};
 
-/// What pairs follow from. Of three changes two are of inter-instance edges and one of a track's last view, which is
+/// What pairs follow from. About one change in nine is of a track's last view, which is
 /// on no inter-instance edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Given {
