@@ -76,8 +76,8 @@ impl<'g, E: FnMut(&[usize])> Search<'g, E> {
             return;
         };
         let row = self.row(pivot);
-        for at in 0..words {
-            let mut branches = self.sets[top + at] & !row[at];
+        for (at, covered) in row.iter().enumerate() {
+            let mut branches = self.sets[top + at] & !covered;
             while branches != 0 {
                 let node = at * 64 + branches.trailing_zeros() as usize;
                 branches &= branches - 1;

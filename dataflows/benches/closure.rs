@@ -1,0 +1,196 @@
+//! Clusters, pairs and classes: loads, then batches of changes, half of them deletes, against other ways to the same.
+//!
+//! `cargo bench --bench closure -- [NODES...] [pairs|classes|shapes|all|memory|new]`: tables to the terminal, and
+//! `target/bench/closure.json`. Each measurement runs in a process of its own, so that its peak memory is its own; the
+//! answers of two that are compared are compared first.
+
+#[path = "closure/classes.rs"]
+mod classes;
+#[path = "closure/drive.rs"]
+mod drive;
+#[path = "closure/lists.rs"]
+mod lists;
+#[path = "closure/memory.rs"]
+mod memory;
+#[path = "closure/pairs.rs"]
+mod pairs;
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+/// What can be asked for, each with its measurements.
+const SECTIONS: [&str; 6] = ["pairs", "classes", "shapes", "all", "new", "memory"];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if arguments.first().is_some_and(|a| a == "measure") {
+        let (case, nodes, workers) = (&arguments[1], number(&arguments[2]), number(&arguments[3]));
+        println!("{}", measure(case, nodes as u64, workers));
+        return;
+    }
+    let mut sizes: Vec<u64> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
+    let mut sections: Vec<&str> = SECTIONS.into_iter().filter(|s| arguments.iter().any(|a| a == s)).collect();
+    if sizes.is_empty() {
+        sizes = vec![100_000, 1_000_000];
+    }
+    if sections.is_empty() {
+        sections = SECTIONS.to_vec();
+    }
+    let mut all = Vec::new();
+    for section in sections {
+        for nodes in &sizes {
+            all.extend(compare(section, *nodes));
+        }
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/closure.json");
+    let written = std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench"))
+        .and_then(|()| std::fs::write(path, format!("{:#}", json!(all))));
+    match written {
+        Ok(()) => println!("all figures: {path}"),
+        Err(error) => eprintln!("{path}: {error}"),
+    }
+}
+
+fn number(argument: &str) -> usize {
+    argument.parse().unwrap_or_else(|_| panic!("{argument} is not a number"))
+}
+
+/// One measurement, in this process.
+fn measure(case: &str, nodes: u64, workers: usize) -> Value {
+    match case {
+        "pairs" | "two-hop" | "pairs vec" | "pairs columnar" => pairs::measure(case, nodes, workers),
+        "classes" | "propagate" => classes::measure(case, nodes, workers),
+        "closure" | "clusters" => lists::measure(case, nodes, workers),
+        "new" => lists::new_nodes(nodes, workers),
+        "memory" => memory::measure(nodes),
+        shape => classes::shape(shape, nodes),
+    }
+}
+
+/// One measurement, in a process of its own.
+fn apart(case: &str, nodes: u64, workers: usize) -> Value {
+    let bench = std::env::current_exe().unwrap_or_else(|e| panic!("cannot find this program: {e}"));
+    let output = Command::new(bench)
+        .args(["measure", case, &nodes.to_string(), &workers.to_string()])
+        .output()
+        .unwrap_or_else(|e| panic!("{case}: cannot start: {e}"));
+    assert!(output.status.success(), "{case}: {}", String::from_utf8_lossy(&output.stderr));
+    let mut value: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{case}: {e}: {}", String::from_utf8_lossy(&output.stdout)));
+    value["case"] = json!(case);
+    value["nodes"] = json!(nodes);
+    value["workers"] = json!(workers);
+    value
+}
+
+fn compare(section: &str, nodes: u64) -> Vec<Value> {
+    match section {
+        "pairs" => {
+            let mut all = Vec::new();
+            for workers in [1, 2] {
+                let cases = ["two-hop", "pairs", "pairs vec", "pairs columnar"];
+                let measured: Vec<Value> = cases.iter().map(|case| apart(case, nodes, workers)).collect();
+                table(&measured);
+                for (case, other) in cases.iter().zip(&measured).skip(1) {
+                    assert_eq!(measured[0]["answers"], other["answers"], "{case} gives other pairs");
+                    ratio(case, other, "two-hop", &measured[0]);
+                }
+                all.extend(measured);
+            }
+            all
+        }
+        "classes" => {
+            let ours = apart("classes", nodes, 1);
+            let mut measured = vec![ours];
+            if nodes <= 100_000 {
+                measured.push(apart("propagate", nodes, 1));
+            }
+            table(&measured);
+            if let [ours, other] = &measured[..] {
+                assert_eq!(ours["answers"], other["answers"], "propagate gives other classes");
+                ratio("classes", ours, "propagate", other);
+            }
+            measured
+        }
+        "shapes" => {
+            println!(
+                "{:30} {:>9} {:>11} {:>11} {:>11} {:>10} {:>12}",
+                "shape", "edges", "p50 us", "p99 us", "worst us", "us/change", "us/emitted"
+            );
+            let mut all = Vec::new();
+            for shape in classes::SHAPES {
+                let value = apart(shape, nodes, 1);
+                let f = |key: &str| value[key].as_f64().unwrap_or(f64::NAN);
+                println!(
+                    "{shape:30} {:>9} {:>11.1} {:>11.1} {:>11.1} {:>10.2} {:>12.2}",
+                    value["edges"],
+                    f("p50_us"),
+                    f("p99_us"),
+                    f("worst_us"),
+                    f("us_per_change"),
+                    f("us_per_emitted")
+                );
+                all.push(value);
+            }
+            all
+        }
+        "all" => {
+            let cases = ["clusters", "closure"];
+            let measured: Vec<Value> =
+                [1, 2].iter().flat_map(|w| cases.map(|case| apart(case, nodes, *w))).collect();
+            table(&measured);
+            assert_eq!(measured[1]["answers"], measured[3]["answers"], "two workers give another closure");
+            measured
+        }
+        "new" => {
+            let value = apart("new", nodes, 1);
+            println!("0.1 % new nodes: {value:#}");
+            vec![value]
+        }
+        _ => {
+            let value = apart("memory", nodes, 1);
+            println!("memory, bytes a node: {value:#}");
+            vec![value]
+        }
+    }
+}
+
+fn table(measured: &[Value]) {
+    println!(
+        "{:16} {:>9} {:>2} {:>8} {:>8}  {:>24} {:>24} {:>24}",
+        "", "nodes", "w", "load s", "peak MB", "1: /s p50 p99 ms", "100: /s p50 p99", "10 000: /s p50 p99"
+    );
+    for value in measured {
+        print!(
+            "{:16} {:>9} {:>2} {:>8.2} {:>8.0} ",
+            value["case"].as_str().unwrap_or_default(),
+            value["nodes"],
+            value["workers"],
+            value["load_s"].as_f64().unwrap_or(f64::NAN),
+            value["peak_mb"].as_f64().unwrap_or(f64::NAN)
+        );
+        for batch in value["batches"].as_array().into_iter().flatten() {
+            let f = |key: &str| batch[key].as_f64().unwrap_or(f64::NAN);
+            print!(" {:>8.0} {:>7.3} {:>7.3}", f("changes_per_s"), f("p50_ms"), f("p99_ms"));
+        }
+        println!();
+    }
+}
+
+/// Rates of changes and memory, ours over theirs.
+fn ratio(name: &str, ours: &Value, other_name: &str, theirs: &Value) {
+    let rates = |value: &Value| -> Vec<f64> {
+        let batches = value["batches"].as_array().into_iter().flatten();
+        batches.filter_map(|batch| batch["changes_per_s"].as_f64()).collect()
+    };
+    let of = |value: &Value, key: &str| value[key].as_f64().unwrap_or(f64::NAN);
+    let rates: Vec<String> =
+        rates(ours).iter().zip(rates(theirs)).map(|(a, b)| format!("{:.2}", a / b)).collect();
+    println!(
+        "{name} over {other_name}: equal answers; rates {} times, load {:.2} times the speed, memory {:.2} times",
+        rates.join(", "),
+        of(theirs, "load_s") / of(ours, "load_s"),
+        of(ours, "peak_mb") / of(theirs, "peak_mb")
+    );
+}
