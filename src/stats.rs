@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use kinetograph_dataflows::graph::closure::census::census;
 use kinetograph_dataflows::graph::node::ClassId;
 use kinetograph_dataflows::id::NodeId;
 use serde::Serialize;
@@ -43,6 +44,8 @@ pub struct Stats {
     pub neighbours: usize,
     /// Child clusters.
     pub clusters: usize,
+    /// The node that is in the most clusters, and in how many.
+    pub hub: Option<(NodeId, usize)>,
     /// Inter-instance edges.
     pub inter_edges: usize,
     /// Share of them that join two views of one track: 0 unless something is wrong.
@@ -55,10 +58,14 @@ pub struct Stats {
     pub pairs: BTreeMap<&'static str, usize>,
     /// Transitive pairs, however many reasons they have.
     pub distinct_pairs: usize,
+    /// The node with the most pairs, reasons counted apart, and how many.
+    pub most_pairs: Option<(NodeId, usize)>,
     /// Classes.
     pub classes: usize,
     /// Nodes in the largest class.
     pub largest_class: usize,
+    /// Its share of all nodes (0 to 1).
+    pub largest_class_share: f64,
     /// Whole pictures kept now, whichever epoch is shown.
     pub stills: usize,
     /// Epochs in the log.
@@ -122,11 +129,12 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
     };
     let mut tracks: BTreeMap<_, usize> = BTreeMap::new();
     nodes.keys().for_each(|node| *tracks.entry(node.track()).or_default() += 1);
-    let mut classes: BTreeMap<ClassId, usize> = BTreeMap::new();
-    view.classes()?.values().for_each(|class| *classes.entry(*class).or_default() += 1);
+    let (clusters, all_pairs, class_of) = (view.clusters()?, view.pairs()?, view.classes()?);
+    let census = census(&clusters, &all_pairs, class_of.iter().map(|(node, class)| (*node, *class)));
+    let classes: BTreeSet<ClassId> = class_of.into_values().collect();
     let mut pairs: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut distinct = BTreeSet::new();
-    for pair in view.pairs()? {
+    for pair in all_pairs {
         *pairs.entry(kind_name(pair.kind)).or_default() += 1;
         distinct.insert((pair.a, pair.b));
     }
@@ -149,7 +157,9 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         groups: view.groups()?.into_values().collect::<BTreeSet<_>>().len(),
         lists: view.lists()?.len(),
         neighbours: view.neighbours(k)?.values().map(Vec::len).sum(),
-        clusters: view.clusters()?.len(),
+        clusters: clusters.len(),
+        hub: census.hub,
+        most_pairs: census.most_pairs,
         inter_edges: inter.len(),
         inter_within_track: within(&|a, b| a.track() == b.track()),
         inter_within_source: within(&|a, b| a.source() == b.source()),
@@ -157,7 +167,8 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         tracks: tracks.len(),
         pairs,
         distinct_pairs: distinct.len(),
-        largest_class: classes.values().copied().max().unwrap_or(0),
+        largest_class: census.largest_class.map_or(0, |(_, size)| size),
+        largest_class_share: census.largest_class_share,
         classes: classes.len(),
         stills: view.stills()?.len(),
         log_epochs: view.log(0)?.len(),
@@ -205,7 +216,10 @@ impl fmt::Display for Stats {
         line("nodes", grouped(self.nodes), format!("of {} tracks{retired}", grouped(self.tracks)))?;
         line("cells", grouped(self.cells), format!("and {} groups", grouped(self.groups)))?;
         line("neighbours", grouped(self.neighbours), format!("in {} lists", grouped(self.lists)))?;
-        line("clusters", grouped(self.clusters), String::new())?;
+        let standing_out = |what: Option<(NodeId, usize)>| {
+            what.map_or(String::new(), |(node, count)| format!("node {node} is in {}", grouped(count)))
+        };
+        line("clusters", grouped(self.clusters), standing_out(self.hub))?;
         let shares = format!(
             "{} within a source, {} within a track",
             percent(self.inter_within_source),
@@ -213,9 +227,18 @@ impl fmt::Display for Stats {
         );
         line("inter edges", grouped(self.inter_edges), shares)?;
         line("intra edges", grouped(self.intra_edges), String::new())?;
-        let kinds: Vec<String> = self.pairs.iter().map(|(k, n)| format!("{k} {}", grouped(*n))).collect();
+        let mut kinds: Vec<String> = self.pairs.iter().map(|(k, n)| format!("{k} {}", grouped(*n))).collect();
+        kinds.extend(self.most_pairs.map(|most| standing_out(Some(most))));
         line("pairs", grouped(self.distinct_pairs), kinds.join(", "))?;
-        line("classes", grouped(self.classes), format!("largest has {}", grouped(self.largest_class)))?;
+        line(
+            "classes",
+            grouped(self.classes),
+            format!(
+                "the largest has {}, {} of all nodes",
+                grouped(self.largest_class),
+                percent(self.largest_class_share)
+            ),
+        )?;
         line("stills", grouped(self.stills), String::new())?;
         line("log", grouped(self.log_epochs), "epochs".to_string())?;
         let [replaced, deltas] = self.history_bytes;

@@ -175,7 +175,12 @@ impl fmt::Display for Report {
             self.inter_edges, self.clusters, self.intra_edges
         )?;
         writeln!(f, "pairs     {} transitive ({} with all their reasons)", self.pairs_distinct, pairs)?;
-        writeln!(f, "classes   {}, the largest with {} nodes", self.classes, self.largest_class)?;
+        let share = 100.0 * self.largest_class as f64 / self.nodes.max(1) as f64;
+        writeln!(
+            f,
+            "classes   {}, the largest with {} nodes, {share:.0} % of all",
+            self.classes, self.largest_class
+        )?;
         if let (Some(first), Some(last)) = (self.loss_first, self.loss_last) {
             writeln!(f, "training  {} steps, loss {first:.3} -> {last:.3}", self.train_steps)?;
         }
