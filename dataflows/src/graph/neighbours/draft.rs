@@ -48,7 +48,7 @@ impl Draft {
             self.floor = floor;
         }
         // An undefined fast score stays.
-        self.rows.retain(|(fast, _)| !(*fast < floor));
+        self.rows.retain(|(fast, _)| fast.is_nan() || *fast >= floor);
     }
 
     /// The places of the rows that may be among the best.

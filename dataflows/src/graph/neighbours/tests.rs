@@ -14,6 +14,7 @@ use timely::dataflow::operators::probe::Handle;
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
+use super::super::product::Storage;
 use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
 use crate::id::{NodeId, SourceId, TrackId};
@@ -212,14 +213,49 @@ fn settings(k: usize, look_into: usize) -> Settings {
 #[test]
 fn at_every_epoch_all_is_as_recomputed() {
     for workers in 1..=3 {
-        for (look_into, k, at_once) in [(1, 3, 1), (2, 3, 4), (1, 10, 7), (2, 1, 1), (3, 2, 3)] {
-            let what = format!("{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once");
+        for (look_into, k, at_once, shares) in
+            [(1, 3, 1, 1), (2, 3, 4, 1), (1, 10, 7, 2), (2, 1, 1, 3), (3, 2, 3, 2)]
+        {
+            let what = format!(
+                "{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares"
+            );
+            let storage = if shares == 2 { Storage::F16 } else { Storage::F32 };
+            let settings = Settings { shares, storage, ..settings(k, look_into) };
             let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
-            let outputs = run(&steps, &settings(k, look_into), workers, at_once);
+            let outputs = run(&steps, &settings, workers, at_once);
             assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
-            assert_as_recomputed(&steps, &settings(k, look_into), &outputs, &what);
+            assert_as_recomputed(&steps, &settings, &outputs, &what);
+        }
+    }
+}
+
+/// Vectors close together, none with an exact half-precision form, whose fast scores differ from the canonical ones.
+#[test]
+fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
+    let mut rng = Pcg64::seed_from_u64(4);
+    for (d, n) in [(100, 150), (513, 80), (4608, 60)] {
+        let centre: Vec<f32> = (0..d).map(|_| rng.random::<f32>() - 0.5).collect();
+        let wide = |rng: &mut Pcg64| -> Centroid {
+            let v: Vec<f32> = centre.iter().map(|c| c + 0.02 * rng.random::<f32>()).collect();
+            let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
+            v.iter().map(|x| x / norm).collect()
+        };
+        let rows: Vec<Row> = (0..n)
+            .map(|at| TrackId::new(SourceId(at), 0, 0).unwrap().node(0).unwrap())
+            .map(|id| Row { id, pts_ns: 0, vector: wide(&mut rng), known: None })
+            .collect();
+        let (first, later) = rows.split_at(40);
+        let step = |rows: &[Row], diff| Step {
+            rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
+            ..Step::default()
+        };
+        let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
+        for (storage, shares) in [(Storage::F32, 1), (Storage::F16, 1), (Storage::F16, 2)] {
+            let settings = Settings { storage, shares, ..settings(5, 1) };
+            let outputs = run(&steps, &settings, shares, 1);
+            assert_as_recomputed(&steps, &settings, &outputs, &format!("d {d}, {storage:?}"));
         }
     }
 }
@@ -238,9 +274,9 @@ fn cells_under_the_minimum_give_no_lists() {
 
 #[test]
 fn a_restart_scores_nothing_and_goes_on_as_before() {
-    for (look_into, min_cell) in [(1, 0), (2, 0), (1, 7), (2, 7)] {
+    for (look_into, min_cell, shares) in [(1, 0, 1), (2, 0, 2), (1, 7, 3), (2, 7, 1)] {
         let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell };
-        let settings = Settings { codebook: kind, ..settings(3, look_into) };
+        let settings = Settings { codebook: kind, shares, ..settings(3, look_into) };
         let mut rng = Pcg64::seed_from_u64(9);
         let mut steps = Vec::new();
         random_steps(40, &mut rng, &mut steps);

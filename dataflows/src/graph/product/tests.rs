@@ -83,7 +83,8 @@ fn only_pairs_that_reach_a_floor_are_proposed() {
     let key = |h: &Hit| (h.late, h.row, h.fast.to_bits());
     let mut expected: Vec<_> = all.iter().filter(wanted).map(key).collect();
     let mut found: Vec<_> = hits.iter().map(key).collect();
-    (expected.sort_unstable(), found.sort_unstable());
+    expected.sort_unstable();
+    found.sort_unstable();
     assert!(found.len() > 10 && found.len() < n * m / 2);
     assert_eq!(found, expected);
 }

@@ -57,7 +57,7 @@ impl Kernel {
 /// A row's score that is not below its floor, nor the vector's.
 pub(super) fn reached(score: f32, floor: f32, other_floor: f32) -> bool {
     // An undefined score counts as reached: it comes of infinite sums, whose error is infinite too.
-    !(score < floor.min(other_floor))
+    score.is_nan() || score >= floor.min(other_floor)
 }
 
 fn add(panel: &[Strip], group: &[Group], tile: &mut Tile) {

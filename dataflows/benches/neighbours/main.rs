@@ -1,0 +1,55 @@
+//! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
+//!
+//! - `kernels`: the product against two GEMM crates, on one thread
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them
+//!
+//! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
+//! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
+//! object a line.
+
+mod kernels;
+mod rates;
+mod vectors;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number")).collect();
+    match (words.first().map(String::as_str), &numbers[..]) {
+        (None, _) => {
+            kernels::compare();
+            rates::measure(&rates::Task {
+                rows: 5000,
+                d: 128,
+                workers: 2,
+                cap: 0,
+                look_into: 1,
+                inserts: 500,
+                batch: 100,
+            });
+        }
+        (Some("kernels"), _) => kernels::compare(),
+        (Some("rates"), &[rows, d, workers, cap, look_into, inserts, batch]) => {
+            rates::measure(&rates::Task { rows, d, workers, cap, look_into, inserts, batch });
+        }
+        _ => panic!("kernels | rates ROWS D WORKERS CAP P INSERTS BATCH"),
+    }
+}
+
+/// A file of the results' folder.
+fn results(name: &str) -> PathBuf {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+    fs::create_dir_all(&dir).expect("target/bench can be made");
+    dir.join(name)
+}
+
+/// Prints a result and appends it to the results.
+fn tell(json: String) {
+    println!("{json}");
+    let file = OpenOptions::new().create(true).append(true).open(results("neighbours.json"));
+    writeln!(file.expect("target/bench/neighbours.json"), "{json}").expect("a line is written");
+}

@@ -1,0 +1,219 @@
+//! Inserts and deletes a second through the dataflow.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use differential_dataflow::AsCollection;
+use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
+use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
+use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
+use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
+use kinetograph_dataflows::graph::score::score;
+use kinetograph_dataflows::graph::{Diff, Epoch};
+use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
+use timely::dataflow::operators::Exchange as _;
+use timely::dataflow::operators::Input as _;
+use timely::dataflow::operators::probe::Handle;
+
+use crate::vectors::clustered;
+
+/// What to measure; see the program's own words.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) rows: usize,
+    pub(crate) d: usize,
+    pub(crate) workers: usize,
+    pub(crate) cap: usize,
+    pub(crate) look_into: usize,
+    pub(crate) inserts: usize,
+    pub(crate) batch: usize,
+}
+
+/// Rows of an epoch while loading.
+const LOAD: usize = 2000;
+/// Nodes whose lists are compared with a search row by row.
+const COMPARED: usize = 200;
+const K: usize = 10;
+
+type Lists = Arc<Mutex<HashMap<NodeId, List>>>;
+
+struct Measured {
+    load_s: f64,
+    insert_s: f64,
+    delete_s: f64,
+    scored: u64,
+    cells: usize,
+}
+
+fn node(at: usize) -> NodeId {
+    let track = TrackId::new(SourceId((at % 1000) as u32), 0, (at / 1000) as u64).expect("few tracks");
+    track.node(0).expect("the first view")
+}
+
+pub(crate) fn measure(task: &Task) {
+    let vectors = Arc::new(clustered(task.rows + task.inserts, task.d));
+    let rows: Vec<Row> = vectors
+        .iter()
+        .enumerate()
+        .map(|(at, vector)| Row {
+            id: node(at),
+            pts_ns: at as u64 * 10_000_000_000,
+            vector: vector.clone(),
+            known: None,
+        })
+        .collect();
+    let (lists, after_inserts) = (Lists::default(), Lists::default());
+    let (sender, receiver) = channel();
+    let of_run = (
+        task.clone(),
+        Arc::new(rows.clone()),
+        lists.clone(),
+        after_inserts.clone(),
+        Mutex::new(Some(sender)),
+    );
+    timely::execute(timely::Config::process(task.workers), move |worker| {
+        let (task, rows, lists, after_inserts, sender) = &of_run;
+        let sender = if worker.index() == 0 { sender.lock().expect("one takes it").take() } else { None };
+        run(worker, task, rows, lists, after_inserts, sender.as_ref());
+    })
+    .expect("timely starts");
+    let measured: Measured = receiver.recv().expect("worker 0 measured");
+
+    let lists = after_inserts.lock().expect("the workers are done");
+    let (mut found, mut compared) = (0, 0);
+    for at in (0..rows.len()).step_by((rows.len() / COMPARED).max(1)) {
+        let mut all: List = rows
+            .iter()
+            .filter(|row| row.id != rows[at].id)
+            .map(|row| Neighbour { score: score(&row.vector, &rows[at].vector), node: row.id })
+            .collect();
+        all.sort_unstable();
+        all.truncate(K);
+        let list = &lists[&rows[at].id];
+        if task.cap == 0 {
+            assert_eq!(list, &all, "the list of row {at} is exact");
+        }
+        found += list.iter().filter(|neighbour| all.contains(neighbour)).count();
+        compared += all.len();
+    }
+    leave(task, &vectors, &lists);
+    let Task { rows, d, workers, cap, look_into, inserts, batch } = task;
+    let Measured { load_s, insert_s, delete_s, scored, cells } = measured;
+    let rate = |count: usize, seconds: f64| count as f64 / seconds;
+    crate::tell(format!(
+        r#"{{"what": "rates", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {:.4}}}"#,
+        rate(*rows, load_s),
+        rate(*inserts, insert_s),
+        rate(*inserts, delete_s),
+        scored as f64 / *inserts as f64,
+        2.0 * scored as f64 * *d as f64 / insert_s / 1e9,
+        found as f64 / compared as f64,
+    ));
+}
+
+/// Leaves vectors (n x d values) and lists (n x K places, row-major) for other programs.
+fn leave(task: &Task, vectors: &[Arc<[f32]>], lists: &HashMap<NodeId, List>) {
+    let name = |what: &str| crate::results(&format!("{what}-{}x{}.bin", task.rows + task.inserts, task.d));
+    let bytes: Vec<u8> = vectors.iter().flat_map(|v| v.iter().flat_map(|x| x.to_le_bytes())).collect();
+    fs::write(name("vectors"), bytes).expect("vectors are written");
+    if task.cap == 0 {
+        let places: BTreeMap<NodeId, u32> = (0..vectors.len()).map(|at| (node(at), at as u32)).collect();
+        let places = (0..vectors.len()).flat_map(|at| lists[&node(at)].iter().map(|n| places[&n.node]));
+        let bytes: Vec<u8> = places.flat_map(u32::to_le_bytes).collect();
+        fs::write(name("lists"), bytes).expect("lists are written");
+    }
+}
+
+fn run(
+    worker: &mut timely::worker::Worker,
+    task: &Task,
+    rows: &[Row],
+    lists: &Lists,
+    after_inserts: &Lists,
+    sender: Option<&Sender<Measured>>,
+) {
+    let growing =
+        CodebookKind::Growing { cap: if task.cap == 0 { usize::MAX } else { task.cap }, try_every_epochs: 1 };
+    let settings = Settings {
+        k: K,
+        codebook: growing,
+        look_into: task.look_into,
+        shares: if task.cap == 0 { task.workers } else { 1 },
+        ..Settings::default()
+    };
+    let (scored, moved) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let probe = Handle::new();
+    let (mut input, mut decisions) = worker.dataflow::<Epoch, _, _>(|scope| {
+        let (row_input, rows) = scope.new_input::<Vec<(Row, Epoch, Diff)>>();
+        let (decision_input, decisions) = scope.new_input::<Vec<((u64, Decision), Epoch, Diff)>>();
+        let Neighbours { cells, neighbours, .. } =
+            neighbours(rows.as_collection(), decisions.as_collection(), &settings, scored.clone());
+        let (lists, moved) = (lists.clone(), moved.clone());
+        neighbours
+            .inspect(move |((node, list), _, diff)| {
+                if *diff > 0 {
+                    lists.lock().expect("no worker panics").insert(*node, list.clone());
+                }
+            })
+            .probe_with(&probe);
+        // Worker 0 decides, so it hears of every node's cell.
+        cells
+            .inner
+            .exchange(|_| 0)
+            .as_collection()
+            .inspect(move |(change, _, diff)| moved.lock().expect("one worker").push((*change, *diff)))
+            .probe_with(&probe);
+        (row_input, decision_input)
+    });
+
+    let Some(sender) = sender else {
+        drop((input, decisions));
+        return;
+    };
+    let vectors: HashMap<NodeId, Arc<[f32]>> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
+    let (mut deciding, mut codebook) = (Deciding::new(settings.clone()), Codebook::default());
+    let mut epoch: Epoch = 0;
+    let mut step = |rows: &[Row], diff: Diff| {
+        rows.iter().for_each(|row| input.send((row.clone(), epoch, diff)));
+        input.advance_to(epoch + 1);
+        decisions.advance_to(epoch + 1);
+        worker.step_or_park_while(None, || probe.less_than(&(epoch + 1)));
+        for ((node, cell), diff) in moved.lock().expect("one worker").drain(..) {
+            deciding.change(node, cell, diff);
+        }
+        let taken = deciding.decide(epoch, &codebook, |node| vectors.get(&node).cloned());
+        epoch += 1;
+        for (order, decision) in taken.into_iter().enumerate() {
+            codebook.apply(&decision).expect("a decision fits");
+            decisions.send(((order as u64, decision), epoch, 1));
+        }
+        codebook.leaves().count()
+    };
+
+    let begun = Instant::now();
+    rows[..task.rows].chunks(LOAD).for_each(|rows| {
+        step(rows, 1);
+    });
+    // Until the codebook is at rest.
+    (0..8).for_each(|_| {
+        step(&[], 1);
+    });
+    let load_s = begun.elapsed().as_secs_f64();
+    let (before, begun, mut cells) = (scored.load(Ordering::Relaxed), Instant::now(), 0);
+    rows[task.rows..].chunks(task.batch).for_each(|rows| cells = step(rows, 1));
+    let insert_s = begun.elapsed().as_secs_f64();
+    let scored = scored.load(Ordering::Relaxed) - before;
+    after_inserts.lock().expect("no worker panics").clone_from(&lists.lock().expect("no worker panics"));
+    let gone: Vec<Row> =
+        rows[..task.rows].iter().step_by(task.rows / task.inserts).take(task.inserts).cloned().collect();
+    let begun = Instant::now();
+    gone.chunks(task.batch).for_each(|rows| {
+        step(rows, -1);
+    });
+    let delete_s = begun.elapsed().as_secs_f64();
+    sender.send(Measured { load_s, insert_s, delete_s, scored, cells }).expect("the program waits");
+}
