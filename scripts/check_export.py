@@ -294,7 +294,7 @@ class Export:
         # What follows is derived from the neighbours as exported, so that an accepted tie stays accepted.
         near = {node: {neighbour for neighbour, _ in entries} for node, entries in self.neighbours.items()}
         mutual = {a: {b for b in near[a] if a in near.get(b, ())} for a in near}
-        clusters = cliques(mutual, self.rules["min_cluster"])
+        clusters = cliques(mutual, max(2, self.rules["min_cluster"]))
         yield "clusters", set_problem(self.clusters, clusters)
         inter = {edge for cluster in clusters for edge in combinations(cluster, 2)}
         yield "inter", set_problem(self.inter, inter)

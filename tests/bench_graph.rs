@@ -22,7 +22,7 @@ use serde_json::Value;
 
 const DIMS: usize = 24;
 /// Small cells, so that they divide and merge on the way.
-const SET: [&str; 10] = [
+const SET: [&str; 12] = [
     "--set",
     "graph.neighbours.codebook.growing.cap=40",
     "--set",
@@ -31,6 +31,8 @@ const SET: [&str; 10] = [
     "graph.neighbours.k=6",
     "--set",
     "graph.closure.min_cluster=3",
+    "--set",
+    "engine.max_lag_epochs=3",
     "--set",
     "engine.decision_delay_epochs=3",
 ];
@@ -262,6 +264,24 @@ fn the_script_agrees(out: &Path) {
         }
     }
     println!("skipped: check_export.py (no python3 with numpy; KINETOGRAPH_PYTHON names one)");
+}
+
+#[test]
+fn a_limit_on_the_pairs_of_a_node_holds_and_the_script_knows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = Pcg64::seed_from_u64(8);
+    let (vectors, ops) = (vectors(dir.path(), 400, &mut rng), dir.path().join("ops.tsv"));
+    fs::write(&ops, operations(400, &mut rng).0).unwrap();
+    let pairs = |out: &str, more: &[&str]| {
+        done(&bench(&vectors, &ops, &dir.path().join(out), more));
+        the_script_agrees(&dir.path().join(out));
+        rows(&dir.path().join(out), "pairs.tsv")
+    };
+    let (all, few) = (pairs("all", &[]), pairs("few", &["--set", "graph.closure.max_pairs_per_node=3"]));
+    let mut of_node: BTreeMap<&str, usize> = BTreeMap::new();
+    few.iter().flat_map(|row| &row[..2]).for_each(|end| *of_node.entry(end).or_default() += 1);
+    assert!(few.len() < all.len() && !few.is_empty() && of_node.values().all(|pairs| *pairs <= 3));
+    assert!(few.iter().all(|row| all.contains(row)));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub fn mutual(ids: &[NodeId], lists: &[((NodeId, CellId), List)], k: usize) -> V
     near.iter().enumerate().map(of).collect()
 }
 
-/// The maximal cliques of at least `min_cluster` nodes of `mutual`, sorted.
+/// The maximal cliques of at least `min_cluster` (and two) nodes of `mutual`, sorted.
 pub fn clusters(
     ids: &[NodeId],
     mutual: &[Vec<u32>],
@@ -47,7 +47,7 @@ pub fn clusters(
         for node in *start..(start + TOGETHER).min(ids.len()) {
             // Each clique is found from its smallest member; smaller nodes around can only show that it is not maximal.
             let (smaller, larger) = mutual[node].iter().copied().partition(|n| (*n as usize) < node);
-            let mut search = Search { mutual, min_cluster: min_cluster.max(1), found: Vec::new() };
+            let mut search = Search { mutual, min_cluster: min_cluster.max(2), found: Vec::new() };
             search.grow(&mut vec![node as u32], larger, smaller);
             found.extend(search.found);
         }
