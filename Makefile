@@ -1,6 +1,7 @@
 # make demo   the main job on real video; make demo VIDEO=path for one's own
 # make test   all tests
 # make bench  first figures of the engine, and of the stores it was chosen from
+# make bench-tracking  the tracker's accuracy beside OpenCV's KCF; needs videos with known boxes (KINETOGRAPH_DATA)
 # make bench-closure  clusters, pairs and classes against other ways, at 100 000 and a million nodes
 # make soak-graph     10 000 rounds of random changes against the recomputes
 # They install what they lack first.
@@ -9,10 +10,10 @@ CARGO ?= cargo
 VIDEO ?=
 DEMO := target/demo
 
-.PHONY: demo test setup lint bench bench-closure soak-graph clean-demo help
+.PHONY: demo test setup lint bench bench-tracking bench-closure soak-graph clean-demo help
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 setup: cargo-present
 	@scripts/setup.sh system libtorch
@@ -38,6 +39,12 @@ bench: setup
 	$(CARGO) build --release --quiet
 	python3 benches/engine.py $(VIDEO)
 	$(CARGO) bench --quiet --bench store --no-default-features
+
+bench-tracking: setup
+	$(CARGO) build --release --quiet
+	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
+	target/venv/bin/python -m pip install -q --disable-pip-version-check opencv-contrib-python-headless
+	target/venv/bin/python benches/tracking.py
 
 bench-closure: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench closure
