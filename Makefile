@@ -2,6 +2,7 @@
 # make test   all tests
 # make bench  first figures of the engine, and of the stores it was chosen from
 # make bench-tracking  the tracker's accuracy beside OpenCV's KCF; needs videos with known boxes (KINETOGRAPH_DATA)
+# make bench-neighbours  the neighbours' kernel beside GEMM crates, and inserts beside faiss
 # make bench-closure  clusters, pairs and classes against other ways, at 100 000 and a million nodes
 # make soak-graph     10 000 rounds of random changes against the recomputes
 # They install what they lack first.
@@ -10,10 +11,10 @@ CARGO ?= cargo
 VIDEO ?=
 DEMO := target/demo
 
-.PHONY: demo test setup lint bench bench-tracking bench-closure soak-graph clean-demo help
+.PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-closure soak-graph clean-demo help
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 setup: cargo-present
 	@scripts/setup.sh system libtorch
@@ -45,6 +46,11 @@ bench-tracking: setup
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
 	target/venv/bin/python -m pip install -q --disable-pip-version-check opencv-contrib-python-headless
 	target/venv/bin/python benches/tracking.py
+
+bench-neighbours: cargo-present
+	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- kernels
+	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- rates 100000 512 2 0 1 2000 500
+	python3 benches/graph/peers.py 100000 512 2000 faiss
 
 bench-closure: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench closure
