@@ -1,7 +1,7 @@
 //! `kinetograph stats`, `verify`, `export` and `gallery`: looking at a state.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -98,11 +98,23 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     if let Some(code) = status.code() {
         return Ok(u8::try_from(code).unwrap_or(FAILED));
     }
-    print(&format!(
-        "{}: the data file is damaged: reading it ended the program ({status})",
-        arguments.state.display()
-    ))?;
-    Ok(NO)
+    let place = arguments.state.display();
+    if ended_by_damage(status) {
+        print(&format!("{place}: the data file is damaged: reading it ended the program ({status})"))?;
+        return Ok(NO);
+    }
+    Err(anyhow!(
+        "{place}: something else ended the check ({status}), so this says nothing of the state; try again"
+    ))
+}
+
+/// Whether a page that makes no sense ended the process: it was sent beyond its memory (SIGSEGV) or beyond the file (SIGBUS).
+/// Whoever kills it, for want of memory say, does so by another signal.
+fn ended_by_damage(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    status
+        .signal()
+        .is_some_and(|signal| [signal_hook::consts::SIGSEGV, signal_hook::consts::SIGBUS].contains(&signal))
 }
 
 fn verify_here(arguments: &VerifyArguments) -> anyhow::Result<u8> {
@@ -153,4 +165,23 @@ pub(super) fn gallery(arguments: &GalleryArguments) -> anyhow::Result<u8> {
     let loss = Some(state.train_dir().join("loss.tsv")).filter(|path| path.exists());
     let gallery = crate::gallery::gallery(&state, loss.as_deref(), &arguments.out)?;
     print(&format!("{} and {}", gallery.index.display(), gallery.sheet.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn only_reading_beyond_memory_or_file_blames_the_data() {
+        use signal_hook::consts::{SIGBUS, SIGINT, SIGSEGV, SIGTERM};
+        for signal in [SIGSEGV, SIGBUS] {
+            assert!(ended_by_damage(ExitStatus::from_raw(signal)), "{signal}");
+        }
+        // 9 is SIGKILL: what a system short of memory sends.
+        for signal in [9, SIGINT, SIGTERM] {
+            assert!(!ended_by_damage(ExitStatus::from_raw(signal)), "{signal}");
+        }
+    }
 }
