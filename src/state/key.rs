@@ -16,6 +16,9 @@ pub const TOTALS: &[u8] = b"totals";
 /// The first epoch whose deltas are kept.
 pub const SINCE: &[u8] = b"since";
 
+/// Which shard of a graph this is; absent when it is the whole.
+pub const SHARD: &[u8] = b"shard";
+
 /// What was forgotten and is still to be erased outside the tables; absent when there is nothing.
 pub const ERASING: &[u8] = b"erasing";
 

@@ -16,6 +16,25 @@ pub struct Format {
     pub version: u32,
 }
 
+/// A part of a graph: what follows from the sources of one process, of `of` that run it together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Counted from 0.
+    pub process: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+impl Shard {
+    /// The only one.
+    pub const WHOLE: Shard = Shard { process: 0, of: 1 };
+
+    /// Whether this part has `source`, its nodes, and what is kept by the first of several nodes.
+    pub fn has(self, source: SourceId) -> bool {
+        source.0 % self.of.max(1) == self.process
+    }
+}
+
 /// The settings a state was made with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeWith {

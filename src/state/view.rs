@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::digest::Digest;
 use super::history::{Past, Rewound};
 use super::key::{self, FIRST_SPACE};
-use super::record::{EpochDelta, EpochLog, MadeWith, NodeRecord, SourceRecord, Totals};
+use super::record::{EpochDelta, EpochLog, MadeWith, NodeRecord, Shard, SourceRecord, Totals};
 use super::{StateError, decode};
 use crate::store::{Snapshot, Table, Visit};
 
@@ -78,6 +78,14 @@ impl<'s> View<'s> {
     /// See [`View::epoch`].
     pub fn totals(&self) -> Result<Totals, StateError> {
         Ok(self.meta(key::TOTALS)?.unwrap_or_default())
+    }
+
+    /// Which part of a graph this is.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn shard(&self) -> Result<Shard, StateError> {
+        Ok(self.meta(key::SHARD)?.unwrap_or(Shard::WHOLE))
     }
 
     /// A single value of the meta table.
