@@ -4,6 +4,7 @@ mod bench;
 mod embed;
 mod forget;
 mod look;
+mod reshard;
 #[cfg(feature = "ingest")]
 mod run;
 #[cfg(feature = "train")]
@@ -54,6 +55,8 @@ enum Command {
     Verify(look::VerifyArguments),
     /// Take back a source, a node or everything old, for good
     Forget(forget::Arguments),
+    /// Deal a state out to another number of processes
+    Reshard(reshard::Arguments),
     /// Print every setting with its value
     Config(ConfigArguments),
     /// Write nodes, vectors, neighbours, clusters, edges, pairs and crops as files
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Stats(arguments) => look::stats(&arguments),
         Command::Verify(arguments) => look::verify(&arguments),
         Command::Forget(arguments) => forget::forget(&arguments),
+        Command::Reshard(arguments) => reshard::reshard(&arguments),
         Command::Config(arguments) => {
             arguments.read().map_err(Into::into).and_then(|config| print(&config.to_toml()))
         }

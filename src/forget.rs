@@ -24,7 +24,7 @@ use kinetograph_dataflows::id::NodeId;
 use crate::run::changes;
 use crate::run::hydrate::{Stored, stored};
 use crate::run::outputs::EpochOutputs;
-use crate::state::record::{Counts, EpochLog, Erasing, SourceRecord};
+use crate::state::record::{Counts, EpochLog, Erasing, Shard, SourceRecord};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, key, now_s};
 use crate::store::lmdb::Compacted;
@@ -136,6 +136,19 @@ pub enum ForgetError {
         /// Why.
         reason: String,
     },
+    /// It is one shard of a graph.
+    #[error(
+        "{place}: shard {process} of a graph in {of}; put them together first: `kinetograph reshard --state DIR \
+         (each of the {of}) --to WHOLE`, then forget there"
+    )]
+    Part {
+        /// The state's folder.
+        place: String,
+        /// Which shard, counted from 0.
+        process: u32,
+        /// Of how many.
+        of: u32,
+    },
     /// A trainer writes checkpoints.
     #[error(
         "{0}: a training is under way there; stop it first, since its replay buffer holds what is to be forgotten"
@@ -156,6 +169,7 @@ impl From<StoreError> for ForgetError {
 pub fn look(dir: &Path, what: &What) -> Result<Chosen, ForgetError> {
     let state = State::open_read(dir)?;
     let view = state.view()?;
+    refuse_part(&state, &view)?;
     Chosen::new(&view, what, &state.place(), now_s())
 }
 
@@ -165,7 +179,9 @@ pub fn look(dir: &Path, what: &What) -> Result<Chosen, ForgetError> {
 /// [`ForgetError`]; before the transaction the state is as it was, after it the next call, or the next run, goes on.
 pub fn forget(dir: &Path, what: &What, settings: &Settings) -> Result<Forgotten, ForgetError> {
     // Opening to write would make a state where there is none.
-    drop(State::open_read(dir)?);
+    let state = State::open_read(dir)?;
+    refuse_part(&state, &state.view()?)?;
+    drop(state);
     erase::finish(dir)?;
     let state = State::open(dir)?;
     let folders = erase::absolute(&settings.checkpoints)?;
@@ -190,6 +206,14 @@ pub fn forget(dir: &Path, what: &What, settings: &Settings) -> Result<Forgotten,
     (forgotten.struck, forgotten.compacted) = erase::erase(dir)?;
     drop(trainings);
     Ok(forgotten)
+}
+
+/// What is forgotten takes neighbours from nodes that another process has.
+fn refuse_part(state: &State, view: &View<'_>) -> Result<(), ForgetError> {
+    match view.shard()? {
+        Shard::WHOLE => Ok(()),
+        Shard { process, of } => Err(ForgetError::Part { place: state.place(), process, of }),
+    }
 }
 
 /// Everything that changes in the store, as one transaction.

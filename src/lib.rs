@@ -13,6 +13,7 @@ pub mod feed;
 pub mod forget;
 pub mod gallery;
 pub mod peak_rss;
+pub mod reshard;
 pub mod run;
 pub mod state;
 pub mod stats;

@@ -4,6 +4,7 @@ pub mod digest;
 pub mod history;
 pub mod key;
 pub mod record;
+pub mod shards;
 pub mod view;
 pub mod visit;
 
@@ -66,6 +67,14 @@ pub enum StateError {
         /// The last committed.
         now: u64,
     },
+    /// States that are not all the shards of one graph.
+    #[error("{place}: {reason}")]
+    Shards {
+        /// The folder of the state that does not fit.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// A setting that the stored graph depends on is not what it was when the state was made.
     #[error(
         "{place}: made with {key} = {stored}, now asked for {key} = {asked}; keep it, or start a new --state"
@@ -82,11 +91,14 @@ pub enum StateError {
     },
 }
 
-/// A state folder: the store, the trainer's files, the name they are known by in messages.
+/// A state folder: the store, the trainer's files, the name they are known by in messages. Or several folders that
+/// hold the shards of one graph, to read.
 #[derive(Clone)]
 pub struct State {
     store: Arc<dyn Store>,
     dir: PathBuf,
+    /// All of the graph's shards, in order, when there are several.
+    shards: Arc<[State]>,
 }
 
 impl State {
@@ -106,12 +118,37 @@ impl State {
         State::over_existing(Arc::new(LmdbStore::open_read(dir)?), dir)
     }
 
+    /// The graph whose shards lie in `dirs`, in any order, to read; other processes may be writing to them. The trainer's
+    /// files are those of shard 0.
+    ///
+    /// # Errors
+    /// [`StateError`] as of [`State::open_read`], and when these are not all the shards of one graph.
+    pub fn open_shards(dirs: &[PathBuf]) -> Result<Self, StateError> {
+        let shards = dirs.iter().map(|dir| State::open_read(dir)).collect::<Result<Vec<_>, _>>()?;
+        State::of_shards(shards)
+    }
+
+    /// One state of all `shards` of a graph, at least one.
+    ///
+    /// # Errors
+    /// [`StateError::Shards`] when these are not all the shards of one graph.
+    pub fn of_shards(shards: Vec<State>) -> Result<Self, StateError> {
+        let shards = shards::in_order(shards)?;
+        match &shards[..] {
+            [] => Err(StateError::Missing("no state was named".into())),
+            [whole] => Ok(whole.clone()),
+            [first, ..] => {
+                Ok(State { store: first.store.clone(), dir: first.dir.clone(), shards: shards.into() })
+            }
+        }
+    }
+
     /// A state over `store` that is known as `dir` in messages; a store without a format record is given one.
     ///
     /// # Errors
     /// [`StateError`] when the store cannot be read or holds another version's records.
     pub fn over(store: Arc<dyn Store>, dir: &Path) -> Result<Self, StateError> {
-        let state = State { store, dir: dir.to_path_buf() };
+        let state = State { store, dir: dir.to_path_buf(), shards: Arc::new([]) };
         match state.format()? {
             Some(found) if found != FORMAT_VERSION => {
                 Err(StateError::Version { place: state.place(), found })
@@ -131,7 +168,7 @@ impl State {
     /// # Errors
     /// [`StateError`] when there is no state in it, or another version's.
     pub fn over_existing(store: Arc<dyn Store>, dir: &Path) -> Result<Self, StateError> {
-        let state = State { store, dir: dir.to_path_buf() };
+        let state = State { store, dir: dir.to_path_buf(), shards: Arc::new([]) };
         match state.format()? {
             Some(FORMAT_VERSION) => Ok(state),
             Some(found) => Err(StateError::Version { place: state.place(), found }),
@@ -146,7 +183,10 @@ impl State {
 
     /// The folder as messages name it.
     pub fn place(&self) -> String {
-        self.dir.display().to_string()
+        match self.shards.len() {
+            0 => self.dir.display().to_string(),
+            more => format!("{} and the other {} of its shards", self.dir.display(), more - 1),
+        }
     }
 
     /// Where the trainer keeps checkpoints and its loss curve.
@@ -159,6 +199,9 @@ impl State {
     /// # Errors
     /// [`StateError`] when the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, StateError> {
+        if !self.shards.is_empty() {
+            return shards::view(&self.shards, None, self.place());
+        }
         Ok(View::new(self.store.snapshot()?, self.place()))
     }
 
@@ -169,6 +212,29 @@ impl State {
     /// [`StateError::NotKept`] for an epoch before the earliest that is kept, or after the last; and when the store cannot be read.
     pub fn view_as_of(&self, epoch: u64) -> Result<View<'_>, StateError> {
         let view = self.view()?;
+        if self.shards.is_empty() {
+            return self.rewound(view, epoch);
+        }
+        let (since, now) = (self.since()?, view.epoch()?);
+        if !(since..=now).contains(&epoch) {
+            return Err(StateError::NotKept { place: self.place(), asked: epoch, since, now });
+        }
+        shards::view(&self.shards, Some(epoch), self.place())
+    }
+
+    /// The earliest epoch that this can be shown at.
+    ///
+    /// # Errors
+    /// [`StateError`] when the store cannot be read.
+    pub fn since(&self) -> Result<u64, StateError> {
+        if self.shards.is_empty() {
+            return history::since(&self.view()?);
+        }
+        self.shards.iter().try_fold(0, |latest: u64, shard| Ok(latest.max(shard.since()?)))
+    }
+
+    /// `view`, which is of this, as it was at `epoch`.
+    fn rewound<'s>(&self, view: View<'s>, epoch: u64) -> Result<View<'s>, StateError> {
         let (since, now) = (history::since(&view)?, view.epoch()?);
         if !(since..=now).contains(&epoch) {
             return Err(StateError::NotKept { place: self.place(), asked: epoch, since, now });
@@ -181,6 +247,9 @@ impl State {
     /// # Errors
     /// [`StateError`]; nothing of the batch is then written.
     pub fn commit(&self, batch: &Batch) -> Result<(), StateError> {
+        if !self.shards.is_empty() {
+            return Err(StoreError::ReadOnly { place: self.place() }.into());
+        }
         Ok(self.store.commit(batch)?)
     }
 

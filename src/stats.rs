@@ -9,7 +9,7 @@ use kinetograph_dataflows::id::NodeId;
 use serde::Serialize;
 
 use crate::state::view::View;
-use crate::state::{State, StateError, history};
+use crate::state::{State, StateError};
 use crate::store::Table;
 use crate::verify::compare::kind_name;
 
@@ -108,7 +108,7 @@ const DIGESTED: [(&str, Table); 10] = [
 /// [`StateError`] when the store cannot be read or a record is damaged.
 pub fn stats(state: &State, k: usize) -> Result<Stats, StateError> {
     let view = state.view()?;
-    stats_of(&view, history::since(&view)?, k)
+    stats_of(&view, state.since()?, k)
 }
 
 /// As [`stats`], as of `epoch`.
@@ -116,7 +116,7 @@ pub fn stats(state: &State, k: usize) -> Result<Stats, StateError> {
 /// # Errors
 /// [`StateError`], also when that epoch cannot be shown.
 pub fn stats_as_of(state: &State, epoch: u64, k: usize) -> Result<Stats, StateError> {
-    stats_of(&state.view_as_of(epoch)?, history::since(&state.view()?)?, k)
+    stats_of(&state.view_as_of(epoch)?, state.since()?, k)
 }
 
 fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> {

@@ -1,6 +1,6 @@
 //! `kinetograph stats`, `verify`, `export` and `gallery`: looking at a state.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, anyhow};
@@ -14,9 +14,9 @@ use crate::verify::Rules;
 
 #[derive(Debug, Args)]
 pub(super) struct StatsArguments {
-    /// The state
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    /// The state; of a graph run by several processes, the state of each (repeat --state)
+    #[arg(long, value_name = "DIR", required = true)]
+    state: Vec<PathBuf>,
     /// As it was at this epoch (`stats` says from which on that can be shown)
     #[arg(long, value_name = "EPOCH")]
     as_of: Option<u64>,
@@ -27,9 +27,9 @@ pub(super) struct StatsArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArguments {
-    /// The state
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    /// The state; of a graph run by several processes, the state of each (repeat --state)
+    #[arg(long, value_name = "DIR", required = true)]
+    state: Vec<PathBuf>,
     /// Take vectors as they are stored, and do not compute them again from the crops
     #[arg(long)]
     no_embed: bool,
@@ -43,9 +43,9 @@ pub(super) struct VerifyArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
-    /// The state
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    /// The state; of a graph run by several processes, the state of each (repeat --state)
+    #[arg(long, value_name = "DIR", required = true)]
+    state: Vec<PathBuf>,
     /// As it was at this epoch (`stats` says from which on that can be shown)
     #[arg(long, value_name = "EPOCH")]
     as_of: Option<u64>,
@@ -56,17 +56,17 @@ pub(super) struct ExportArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct GalleryArguments {
-    /// The state
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    /// The state; of a graph run by several processes, the state of each (repeat --state)
+    #[arg(long, value_name = "DIR", required = true)]
+    state: Vec<PathBuf>,
     /// Folder for index.html and sheet.png
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 /// A state to look at, and the configuration it was made with.
-fn open(dir: &Path) -> anyhow::Result<(State, Config)> {
-    let state = State::open_read(dir)?;
+fn open(dirs: &[PathBuf]) -> anyhow::Result<(State, Config)> {
+    let state = State::open_shards(dirs)?;
     let made = state.view()?.made_with()?;
     let config = match made {
         Some(made) => Config::parse(&made.config, &state.place())?,
@@ -98,7 +98,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     if let Some(code) = status.code() {
         return Ok(u8::try_from(code).unwrap_or(FAILED));
     }
-    let place = arguments.state.display();
+    let place = arguments.state[0].display();
     if ended_by_damage(status) {
         print(&format!("{place}: the data file is damaged: reading it ended the program ({status})"))?;
         return Ok(NO);

@@ -22,9 +22,9 @@ use crate::train::trainer::{Progress, spawn};
 is in loss.tsv beside the checkpoints."
 )]
 pub(super) struct Arguments {
-    /// The state to learn from
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    /// The state to learn from; of a graph run by several processes, the state of each (repeat --state)
+    #[arg(long, value_name = "DIR", required = true)]
+    state: Vec<PathBuf>,
     /// Wait for what a running `kinetograph run` adds
     #[arg(long)]
     follow: bool,
@@ -53,7 +53,7 @@ pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
     settings.device = arguments.device.unwrap_or(settings.device);
     settings.seed = arguments.seed.unwrap_or(settings.seed);
     settings.net = arguments.net.unwrap_or(settings.net);
-    let state = State::open_read(&arguments.state)?;
+    let state = State::open_shards(&arguments.state)?;
     let dir = folder(arguments.checkpoint.as_deref(), &state)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

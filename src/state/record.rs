@@ -29,9 +29,14 @@ impl Shard {
     /// The only one.
     pub const WHOLE: Shard = Shard { process: 0, of: 1 };
 
-    /// Whether this part has `source`, its nodes, and what is kept by the first of several nodes.
+    /// The one of `of` that `source` belongs to, with its nodes and what is kept by the first of several nodes.
+    pub fn of_source(source: SourceId, of: u32) -> Self {
+        Shard { process: source.0 % of.max(1), of }
+    }
+
+    /// Whether `source` belongs to this one.
     pub fn has(self, source: SourceId) -> bool {
-        source.0 % self.of.max(1) == self.process
+        Shard::of_source(source, self.of) == self
     }
 }
 

@@ -36,13 +36,18 @@ impl<'s> View<'s> {
         Ok(View { snapshot: Box::new(Rewound { now: self.snapshot, past }), place: self.place, gone })
     }
 
+    /// What it reads.
+    pub(super) fn into_snapshot(self) -> Box<dyn Snapshot + 's> {
+        self.snapshot
+    }
+
     /// The state's folder, as messages name it.
     pub(super) fn place(&self) -> &str {
         &self.place
     }
 
     /// Calls `visit` for each record of `table` at or after `from`, until it answers `false`.
-    pub(super) fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+    pub(crate) fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
         Ok(self.snapshot.scan(table, from, visit)?)
     }
 
