@@ -189,6 +189,11 @@ impl State {
         }
     }
 
+    /// The store of a state of one shard, to let others read.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
     /// Where the trainer keeps checkpoints and its loss curve.
     pub fn train_dir(&self) -> PathBuf {
         train_dir(&self.dir)

@@ -2,6 +2,7 @@
 
 pub mod lmdb;
 pub mod memory;
+pub mod remote;
 
 /// A table of the store. Its number on disk never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
