@@ -12,6 +12,7 @@ pub mod export;
 pub mod feed;
 pub mod forget;
 pub mod gallery;
+mod message;
 pub mod peak_rss;
 pub mod reshard;
 pub mod run;

@@ -7,12 +7,15 @@
 
 pub mod changes;
 #[cfg(feature = "ingest")]
+pub mod cluster;
+#[cfg(feature = "ingest")]
 pub mod committer;
 #[cfg(feature = "ingest")]
 pub mod engine;
 pub mod hydrate;
 #[cfg(feature = "ingest")]
 pub mod lanes;
+pub mod member;
 pub mod outputs;
 pub mod progress;
 #[cfg(feature = "ingest")]
@@ -84,6 +87,9 @@ pub struct Options {
     pub until_idle: bool,
     /// No progress bars.
     pub quiet: bool,
+    /// Run together with other processes.
+    #[cfg(feature = "ingest")]
+    pub cluster: Option<cluster::Options>,
 }
 
 /// What the threads of a run know of each other.

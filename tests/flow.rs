@@ -62,6 +62,7 @@ fn options(workers: usize) -> Options {
         train: false,
         until_idle: true,
         quiet: true,
+        cluster: None,
     }
 }
 

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 
 use super::{ConfigArguments, FAILED, NO, OK};
-use crate::run::Options;
 use crate::run::engine::{run as run_engine, write_report};
+use crate::run::{Options, cluster};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Sources are files, folders (searched for videos), globs, file:// URIs and \
@@ -37,6 +38,15 @@ pub(super) struct Arguments {
     /// End when sources have ended, all is committed and training has nothing left to do
     #[arg(long)]
     until_idle: bool,
+    /// Run together with other processes: where each listens, one host:port a line, this one's among them
+    #[arg(long, value_name = "FILE", requires = "process")]
+    hostfile: Option<PathBuf>,
+    /// Which line of the host file this process is, counted from 0; process 0 takes decisions and trains
+    #[arg(long, value_name = "I", requires = "hostfile")]
+    process: Option<usize>,
+    /// How long to wait for the other processes, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "hostfile")]
+    patience: u64,
     /// Write what was done as JSON
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -60,6 +70,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         file.with_context(|| format!("{}: cannot write the report", path.display()))?;
     }
+    let cluster = match (&arguments.hostfile, arguments.process) {
+        (Some(file), Some(process)) => Some(cluster::Options {
+            hosts: cluster::read_hosts(file)?,
+            process,
+            patience: Duration::from_secs(arguments.patience),
+        }),
+        _ => None,
+    };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let options = Options {
         sources: arguments.sources.clone(),
@@ -69,6 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         train: cfg!(feature = "train") && !arguments.no_train,
         until_idle: arguments.until_idle,
         quiet: arguments.quiet,
+        cluster,
     };
     let report = run_engine(&config, &options, &|| interrupted.load(Ordering::Relaxed))?;
     if let Some(path) = &arguments.report {

@@ -16,6 +16,7 @@ use kinetograph_dataflows::wire::Outputs;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 
+use crate::run::member::Member;
 use crate::run::outputs::{EpochOutputs, Gathered};
 
 /// How long a worker sleeps when others have work and it has none.
@@ -67,7 +68,7 @@ pub(super) fn step(settings: &Settings, given: Step, workers: usize) -> Result<[
                 classes,
                 misfits,
             };
-            gathered.attach(outputs, &probe);
+            gathered.attach(outputs, Member::alone(workers), &probe);
             (rows_in, codebook_in)
         });
         let mine = |at: usize| at % worker.peers() == worker.index();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
+use crossbeam::select;
 use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::policy::Deciding;
@@ -14,20 +15,23 @@ use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::Tally;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::cluster::{Agreed, Message};
 use super::hydrate::{Decided, Stored};
-use super::outputs::{EpochOutputs, Slice};
+use super::member::Member;
+use super::outputs::{EpochOutputs, Everywhere, Slice};
 use super::worker::Share;
 use super::{Settings, Shared, changes};
 use crate::budget::Evicting;
 use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
 use crate::state::record::{Counts, EpochLog, NodeRecord, SourceRecord, Totals};
+use crate::state::view::View;
 use crate::state::{State, StateError, encode, now_s};
 use crate::store::{Batch, Table};
 
 /// A cell that is too large is looked at every few epochs (`try_every_epochs`); after so many quiet ones nothing is left
 /// to decide.
-const QUIET_EPOCHS: u64 = 16;
+pub(super) const QUIET_EPOCHS: u64 = 16;
 
 /// Why the committer stopped.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +89,10 @@ pub struct Committer {
     tallies: Arc<Tallies>,
     decisions: Sender<(Epoch, Decided)>,
     until_idle: bool,
-    workers: usize,
+    member: Member,
+    agreed: Agreed,
+    /// Epochs whose history still has crops and vectors, to be undone if another process does not commit them.
+    unsettled: BTreeSet<Epoch>,
     /// The next epoch to complete.
     next: Epoch,
     /// Shares of epochs that are not complete yet.
@@ -109,18 +116,19 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// A committer that goes on where `state` stands.
+    /// A committer that goes on where `state` stands. Decisions are taken from what `stored` has of all processes, `all` shows the
+    /// states of them all.
     ///
     /// # Errors
     /// [`CommitError`] when the state cannot be read.
-    pub fn new(
-        state: State,
+    pub(super) fn new(
+        (state, all): (State, &View<'_>),
         (settings, graph): (&Settings, &kinetograph_dataflows::graph::Settings),
         mut evicting: Evicting,
         stored: &Stored,
-        shared: Arc<Shared>,
-        tallies: Arc<Tallies>,
-        (decisions, workers, until_idle): (Sender<(Epoch, Decided)>, usize, bool),
+        (shared, tallies): (Arc<Shared>, Arc<Tallies>),
+        (decisions, until_idle): (Sender<(Epoch, Decided)>, bool),
+        (member, agreed): (Member, Agreed),
     ) -> Result<Self, CommitError> {
         let view = state.view()?;
         let start = view.epoch()?;
@@ -134,10 +142,10 @@ impl Committer {
                 pending.insert(*effective);
             }
         }
-        for (node, cell) in view.cells()? {
+        for (node, cell) in all.cells()? {
             deciding.change(node, cell, 1);
         }
-        view.nodes()?.iter().for_each(|(node, record)| evicting.came(*node, record.epoch));
+        all.nodes()?.iter().for_each(|(node, record)| evicting.came(*node, record.epoch));
         for row in &stored.rows {
             let lists = row.known.iter().flat_map(|known| known.iter());
             evicting.lists(lists.map(|(cell, list)| (row.id, *cell, list, 1)));
@@ -151,7 +159,12 @@ impl Committer {
             tallies,
             decisions,
             until_idle,
-            workers,
+            member,
+            agreed,
+            unsettled: match member.of {
+                1 => BTreeSet::new(),
+                _ => history::unsettled(&view, start.saturating_sub(settings.max_lag_epochs * 4))?,
+            },
             next: start,
             partial: BTreeMap::new(),
             sources: view.sources()?,
@@ -172,19 +185,50 @@ impl Committer {
     /// Commits epochs as their shares arrive, until the workers are gone or everything is taken in. A failure ends
     /// the run.
     pub fn run(mut self, shares: &Receiver<Share>) {
-        while let Ok(share) = shares.recv() {
-            self.partial.entry(share.epoch).or_default().push(share);
-            while self.partial.get(&self.next).is_some_and(|shares| shares.len() == self.workers) {
-                let shares = self.partial.remove(&self.next).unwrap_or_default();
-                if self.shared.stopped() {
-                    return;
-                }
-                if let Err(error) = self.close(shares) {
-                    self.shared.fail(error.to_string());
-                    return;
-                }
+        let marks = match &self.agreed {
+            Agreed::Together { marks, .. } => marks.clone(),
+            Agreed::Alone => crossbeam::channel::never(),
+        };
+        loop {
+            let done = select! {
+                recv(shares) -> share => match share {
+                    Ok(share) => self.take(share),
+                    Err(_) => return,
+                },
+                recv(marks) -> mark => mark.map_or(Ok(()), |epoch| self.mark(epoch)),
+            };
+            if let Err(error) = done {
+                self.shared.fail(error.to_string());
+            }
+            if self.shared.stopped() {
+                return;
             }
         }
+    }
+
+    fn take(&mut self, share: Share) -> Result<(), CommitError> {
+        self.partial.entry(share.epoch).or_default().push(share);
+        while self.partial.get(&self.next).is_some_and(|shares| shares.len() == self.member.workers) {
+            let shares = self.partial.remove(&self.next).unwrap_or_default();
+            if self.shared.stopped() {
+                break;
+            }
+            self.close(shares)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that this process is through with `epoch`, in which another wrote something.
+    fn mark(&mut self, epoch: Epoch) -> Result<(), CommitError> {
+        if self.state.view()?.epoch()? < epoch {
+            let mut batch = Batch::default();
+            batch.put(Table::Meta, key::EPOCH, encode(&epoch));
+            self.state.commit(&batch)?;
+        }
+        if let Agreed::Together { to, .. } = &self.agreed {
+            let _ = to.send(Message::Mark(epoch));
+        }
+        Ok(())
     }
 
     fn close(&mut self, shares: Vec<Share>) -> Result<(), CommitError> {
@@ -205,15 +249,19 @@ impl Committer {
             self.shared.restore();
             return Ok(());
         }
-        outputs.nodes.iter().for_each(|n| drop(self.vectors.insert(n.view.id, n.vector.clone())));
-        outputs.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
-        let retired = self.retiring.remove(&epoch).unwrap_or_default();
-        retired.iter().for_each(|node| drop(self.vectors.remove(node)));
-        let decided = self.decide(epoch);
-        let told = self.evict(&outputs, epoch, &retired);
+        let everywhere = self.everywhere(&mut outputs);
+        let mut retired = self.retiring.remove(&epoch).unwrap_or_default();
+        let (decided, told) = match self.member.process {
+            0 => self.decide(epoch, &everywhere, &retired),
+            _ => (Vec::new(), Vec::new()),
+        };
+        if self.member.of > 1 {
+            retired = std::mem::take(&mut outputs.retired);
+        }
         self.pending = self.pending.split_off(&(epoch + 1));
         let quiet = exhausted && self.pending.is_empty() && decided.is_empty() && told.is_empty();
-        if !outputs.is_empty() || !decided.is_empty() || !told.is_empty() {
+        let wrote = !outputs.is_empty() || !retired.is_empty() || !decided.is_empty() || !told.is_empty();
+        if wrote {
             self.commit(epoch, outputs, &decided, (&told, &retired))?;
         }
         self.quiet = if quiet { self.quiet + 1 } else { 0 };
@@ -229,27 +277,55 @@ impl Committer {
             drop(self.decisions.send((effective, Decided::Retire(told.clone()))));
             self.retiring.insert(effective, told);
         }
-        self.shared.commit(epoch);
-        if self.until_idle && self.quiet > QUIET_EPOCHS {
-            self.shared.finish();
+        match &self.agreed {
+            Agreed::Alone => {
+                self.shared.commit(epoch);
+                if self.until_idle && self.quiet > QUIET_EPOCHS {
+                    self.shared.finish();
+                }
+            }
+            Agreed::Together { to, .. } => {
+                // When it is gone, it has said why.
+                let _ = to.send(Message::Closed(epoch, wrote, self.quiet));
+            }
         }
         Ok(())
     }
 
-    fn decide(&mut self, epoch: Epoch) -> Vec<Decision> {
+    /// What decisions are taken from: of one process, what it has itself.
+    fn everywhere(&self, outputs: &mut EpochOutputs) -> Everywhere {
+        match self.member.of {
+            1 => Everywhere {
+                nodes: outputs.nodes.iter().map(|n| (n.view.id, n.vector.clone())).collect(),
+                cells: outputs.cells.clone(),
+                lists: outputs.lists.clone(),
+            },
+            _ => std::mem::take(&mut outputs.everywhere),
+        }
+    }
+
+    /// Decisions about the codebook, and nodes that are to go, after the changes of `epoch` and those that are `retired` in it.
+    fn decide(
+        &mut self,
+        epoch: Epoch,
+        everywhere: &Everywhere,
+        retired: &[NodeId],
+    ) -> (Vec<Decision>, Vec<NodeId>) {
+        for (node, vector) in &everywhere.nodes {
+            self.vectors.insert(*node, vector.clone());
+            self.evicting.came(*node, epoch);
+        }
+        everywhere.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
+        let lists = everywhere.lists.iter().map(|(((node, cell), list), diff)| (*node, *cell, list, *diff));
+        self.evicting.lists(lists);
+        for node in retired {
+            self.vectors.remove(node);
+            self.evicting.went(*node);
+        }
         let vectors = &self.vectors;
         let mut decided = self.deciding.decide(epoch, &self.codebook, |node| vectors.get(&node).cloned());
         decided.retain(|decision| self.codebook.apply(decision).is_ok());
-        decided
-    }
-
-    /// The nodes that are to go, after the changes of `epoch` and those that are `retired` in it.
-    fn evict(&mut self, outputs: &EpochOutputs, epoch: Epoch, retired: &[NodeId]) -> Vec<NodeId> {
-        outputs.nodes.iter().for_each(|n| self.evicting.came(n.view.id, epoch));
-        let lists = outputs.lists.iter().map(|(((node, cell), list), diff)| (*node, *cell, list, *diff));
-        self.evicting.lists(lists);
-        retired.iter().for_each(|node| self.evicting.went(*node));
-        self.evicting.decide()
+        (decided, self.evicting.decide())
     }
 
     fn commit(
@@ -297,7 +373,17 @@ impl Committer {
         batch.put(Table::Deltas, key::epoch(epoch), encode(&changes::delta(&outputs, retired)));
         self.forget_deltas(epoch, &mut batch);
         batch.put(Table::Meta, key::EPOCH, encode(&epoch));
-        history::keep(&self.state.view()?, epoch, &mut batch)?;
+        let view = self.state.view()?;
+        let several = self.member.of > 1;
+        history::keep(&view, epoch, several, &mut batch)?;
+        // What all have committed is not undone any more.
+        let mut settled = std::mem::take(&mut self.unsettled);
+        self.unsettled = settled.split_off(&(self.shared.committed() + 1));
+        history::settle(&view, &settled, &mut batch)?;
+        if several && !retired.is_empty() {
+            self.unsettled.insert(epoch);
+        }
+        drop(view);
         self.state.commit(&batch)?;
         self.count(&outputs, retired.len() as u64, start.elapsed());
         Ok(())

@@ -1,5 +1,7 @@
 //! Starting and ending a run.
 
+use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +14,13 @@ use kinetograph_dataflows::embed::Embedder;
 use kinetograph_dataflows::observe::{Clock, Stage};
 use kinetograph_dataflows::wire::Plan;
 
-use super::committer::{Committer, Tallies};
+use super::cluster::{Agreed, ClusterError, Company, Cuttable, Link, keep_shard, start_workers};
+use super::committer::{Committer, QUIET_EPOCHS, Tallies};
 use super::hydrate::stored;
+use super::member::Member;
 use super::progress::{self, Figures, Progress};
 use super::report::{FailedSource, Report};
-use super::sources::{enlist, share_out};
+use super::sources::share_out;
 use super::worker::{Crew, work};
 use super::{Options, Shared};
 use crate::budget::Evicting;
@@ -25,6 +29,9 @@ use crate::peak_rss::peak_rss_bytes;
 use crate::state::record::MadeWith;
 use crate::state::{State, StateError, encode, key};
 use crate::store::{Batch, Table};
+
+/// How long a broken line to another process may take to be known as the other's end.
+const BROKEN_LINE: Duration = Duration::from_secs(25);
 
 /// Runs until everything is taken in (`until_idle`) or `interrupted` says to stop; what is not committed then is taken
 /// again next time.
@@ -49,54 +56,82 @@ pub fn run_over(
 ) -> anyhow::Result<Report> {
     let start = Instant::now();
     let embedder = crate::embed::choice::embedder(&config.embed)?;
+    let workers = options.workers.max(1);
+    let member = member(config, options, workers)?;
+    let new = state.view()?.made_with()?.is_none();
+    keep_shard(&state, member)?;
     keep_settings(&state, config, &embedder.space())?;
-    let enlisted = enlist(&state, &options.sources)?;
+    let progress = Progress::new(options.quiet);
+    let company = Company::gather(
+        &state,
+        (config, options),
+        (member, new),
+        &embedder.space(),
+        &|said| {
+            progress.tell(said);
+        },
+        interrupted,
+    )?;
+    let Company { enlisted, all, met, server } = company;
     let sources = enlisted.waiting.len() as u64;
 
-    let view = state.view()?;
-    let committed = view.epoch()?;
-    let stored = Arc::new(stored(&state, &view, config.engine.decision_delay_epochs)?);
-    drop(view);
+    let committed = state.view()?.epoch()?;
+    let all_view = all.view()?;
+    let delay = config.engine.decision_delay_epochs;
+    let everything = Arc::new(stored(&all, &all_view, delay)?);
+    let own = match member.of {
+        1 => everything.clone(),
+        _ => Arc::new(everything.of_shard(member.shard())),
+    };
 
     let shared = Arc::new(Shared::new(committed));
     let (tallies, clock) = (Arc::new(Tallies::default()), Arc::new(Clock::default()));
-    let workers = options.workers.max(1);
     let (shares_in, shares) = bounded(workers * 2);
     // A closed epoch gives few decisions, and worker 0 looks for them after each: this never fills up.
     let (decisions_in, decisions) = bounded(4096);
     let nothing_to_read = enlisted.named.is_empty() && !enlisted.failed.is_empty();
     let until_idle = options.until_idle || options.batch || nothing_to_read;
     let budget = config.budget.nodes(embedder.dim(), config.graph.neighbours.k);
+    let mesh_lines = Arc::new(Cuttable::new(&met.mesh)?);
+    let (link, agreed) = match &options.cluster {
+        Some(cluster) if member.of > 1 => {
+            let finish_after = until_idle.then_some(QUIET_EPOCHS);
+            let (link, agreed) = Link::start((cluster, member), met.lines, committed, &shared, finish_after)?;
+            (Some(link), agreed)
+        }
+        _ => (None, Agreed::Alone),
+    };
     let committer = Committer::new(
-        state.clone(),
+        (state.clone(), &all_view),
         (&config.engine, &config.graph),
         Evicting::new(config.budget.policy, budget),
-        &stored,
-        shared.clone(),
-        tallies.clone(),
-        (decisions_in, workers, until_idle),
+        &everything,
+        (shared.clone(), tallies.clone()),
+        (decisions_in, until_idle),
+        (member, agreed),
     )?;
+    drop((all_view, everything));
     let crew = Arc::new(Crew {
         plan: plan(config, embedder, clock.clone()),
         settings: config.engine.clone(),
         ingest: config.ingest.clone(),
         batch: options.batch,
-        stored: Mutex::new(vec![stored; workers]),
+        member,
+        stored: Mutex::new(vec![own; workers]),
         start: committed,
         shared: shared.clone(),
         shares: shares_in,
         decisions,
     });
-    let lanes = share_out(enlisted.waiting, config.engine.lanes, workers);
-    let mut trainer = options
-        .train
-        .then(|| crate::run::training::start(config, &state, &shared))
+    let lanes = share_out(enlisted.waiting, config.engine.lanes, member);
+    // One trainer: on process 0, of what all have.
+    let mut trainer = (options.train && member.process == 0)
+        .then(|| crate::run::training::start(config, &all, &shared))
         .transpose()
         .context("training could not start")?;
 
     let committing = thread::Builder::new().name("committer".into()).spawn(move || committer.run(&shares))?;
-    let working = start_workers(crew, lanes, workers, &shared)?;
-    let progress = Progress::new(options.quiet);
+    let working = start_crew(crew, lanes, met.mesh, &shared)?;
     for FailedSource { source, reason } in &enlisted.failed {
         progress.tell(&format!("{source}: {reason}"));
     }
@@ -128,6 +163,10 @@ pub fn run_over(
         shared.wait_finished(progress::EVERY);
     }
     progress.clear();
+    if let (Some(link), true) = (&link, shared.stopped()) {
+        link.ends(shared.fault());
+        mesh_lines.cut();
+    }
     shared.notices().iter().for_each(|notice| progress.tell(notice));
 
     working.join().map_err(|_| anyhow!("a worker thread panicked"))?;
@@ -137,7 +176,16 @@ pub fn run_over(
         return Err(anyhow!(fault));
     }
 
-    let mut report = Report::of_state(&state, &enlisted.named, config.graph.neighbours.k)?;
+    // Others may be gone when all were told to stop.
+    let k = config.graph.neighbours.k;
+    let mut report = match Report::of_state(&all, &enlisted.named, k) {
+        Err(_) if member.of > 1 && shared.stopped() => Report::of_state(&state, &enlisted.named, k)?,
+        report => report?,
+    };
+    if let (Some(link), false) = (&link, shared.stopped()) {
+        link.wait_done(member.process, interrupted);
+    }
+    drop((link, server));
     report.sources_failed.extend(enlisted.failed);
     report.sources_forgotten = enlisted.forgotten;
     match trained {
@@ -192,27 +240,45 @@ fn plan(config: &Config, embedder: Arc<dyn Embedder>, clock: Arc<Clock>) -> Plan
     }
 }
 
+/// Which process this is.
+fn member(config: &Config, options: &Options, workers: usize) -> Result<Member, ClusterError> {
+    let Some(cluster) = &options.cluster else { return Ok(Member::alone(workers)) };
+    let (process, of, lanes) = (cluster.process, cluster.hosts.len(), config.engine.lanes.max(1));
+    if process >= of {
+        return Err(ClusterError::Process { process, of });
+    }
+    if !lanes.is_multiple_of(of as u64) {
+        return Err(ClusterError::Lanes { lanes, of });
+    }
+    Ok(Member { process, of, workers })
+}
+
 /// Starts the timely workers behind one thread that ends when they have.
-fn start_workers(
+fn start_crew(
     crew: Arc<Crew>,
     lanes: Vec<Vec<super::lanes::Lane>>,
-    workers: usize,
+    mesh: BTreeMap<usize, TcpStream>,
     shared: &Arc<Shared>,
 ) -> anyhow::Result<thread::JoinHandle<()>> {
     let lanes: Vec<_> = lanes.into_iter().map(|lanes| Mutex::new(Some(lanes))).collect();
-    let shared = shared.clone();
+    let (shared, member) = (shared.clone(), crew.member);
     let thread = thread::Builder::new().name("workers".into()).spawn(move || {
         let on_panic = shared.clone();
-        let guards = timely::execute(timely::Config::process(workers), move |worker| {
-            let lanes = lanes[worker.index()].lock().unwrap_or_else(PoisonError::into_inner).take();
+        let started = start_workers(member, mesh, move |worker| {
+            let lanes = &lanes[member.local(worker.index())];
+            let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner).take();
             let work = std::panic::AssertUnwindSafe(|| work(worker, &crew, lanes.unwrap_or_default()));
             if std::panic::catch_unwind(work).is_err() {
+                // When a line to another process broke, that one's end is the reason, and about to be known.
+                let soon = Instant::now() + BROKEN_LINE;
+                while member.of > 1 && !on_panic.stopped() && Instant::now() < soon {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 on_panic.fail("a worker panicked; its message is above".to_string());
             }
         });
-        match guards {
-            Ok(guards) => drop(guards.join()),
-            Err(error) => shared.fail(format!("the workers could not start: {error}")),
+        if let Err(error) = started {
+            shared.fail(format!("the workers could not start: {error}"));
         }
     })?;
     Ok(thread)

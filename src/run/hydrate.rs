@@ -8,6 +8,7 @@ use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::node::{CellId, ClassId, List, Row};
 use kinetograph_dataflows::id::NodeId;
 
+use crate::state::record::Shard;
 use crate::state::view::View;
 use crate::state::{State, StateError};
 use crate::store::Table;
@@ -35,6 +36,18 @@ pub enum Decided {
 }
 
 impl Stored {
+    /// What of this the process that keeps `shard` gives the dataflow. Decisions are given by process 0, which also has all
+    /// labels of classes.
+    pub fn of_shard(&self, shard: Shard) -> Stored {
+        let first = shard.process == 0;
+        Stored {
+            rows: self.rows.iter().filter(|row| shard.has(row.id.source())).cloned().collect(),
+            decisions: if first { self.decisions.clone() } else { Vec::new() },
+            retiring: if first { self.retiring.clone() } else { BTreeMap::new() },
+            classes: self.classes.clone(),
+        }
+    }
+
     /// Everything decided, with the epoch it takes effect at, in the order of these. What took effect before `start` does
     /// so at `start`.
     pub fn decided(&self, start: Epoch) -> Vec<(Epoch, Decided)> {

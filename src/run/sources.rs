@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use kinetograph_dataflows::id::SourceId;
 
 use super::lanes::{Lane, Waiting};
+use super::member::Member;
 use super::report::FailedSource;
+use crate::state::digest::Digest;
 use crate::state::record::{Counts, SourceRecord};
 use crate::state::{State, StateError, encode, key};
 use crate::store::{Batch, Table};
@@ -106,16 +108,31 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
     Ok(enlisted)
 }
 
-/// Shares sources out to `lanes` lanes by id, and lanes to `workers` workers.
-pub fn share_out(waiting: Vec<Waiting>, lanes: u64, workers: usize) -> Vec<Vec<Lane>> {
+/// Shares sources out to `lanes` lanes by id, and the lanes of this process to its workers.
+pub fn share_out(waiting: Vec<Waiting>, lanes: u64, member: Member) -> Vec<Vec<Lane>> {
     let lanes = lanes.max(1);
     let mut all: Vec<Lane> = (0..lanes).map(|_| Lane::default()).collect();
-    for source in waiting {
+    for source in waiting.into_iter().filter(|source| member.shard().has(source.id)) {
         all[(u64::from(source.id.0) % lanes) as usize].push(source);
     }
-    let mut shares: Vec<Vec<Lane>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Vec<Lane>> = (0..member.workers).map(|_| Vec::new()).collect();
     for (i, lane) in all.into_iter().enumerate() {
-        shares[i % workers].push(lane);
+        if i % member.of == member.process {
+            shares[i / member.of % member.workers].push(lane);
+        }
     }
     shares
+}
+
+/// What tells the sources that `state` knows from other sources.
+///
+/// # Errors
+/// [`StateError`] when the state cannot be read.
+pub fn digest(state: &State) -> Result<String, StateError> {
+    let mut digest = Digest::default();
+    let sources = state.view()?.sources()?;
+    for (id, source) in &sources {
+        digest.add(&id.0.to_be_bytes(), format!("{} {}", source.uri, source.fingerprint).as_bytes());
+    }
+    Ok(format!("{} sources, {digest}", sources.len()))
 }

@@ -17,6 +17,7 @@ use timely::worker::Worker;
 
 use super::hydrate::{Decided, Stored};
 use super::lanes::{Lane, Took};
+use super::member::Member;
 use super::outputs::{EpochOutputs, Gathered, Slice};
 use super::{Settings, Shared};
 
@@ -44,6 +45,8 @@ pub struct Crew {
     pub ingest: kinetograph_pipelines::Settings,
     /// Lock-step epochs.
     pub batch: bool,
+    /// Which process this is.
+    pub member: Member,
     /// What the store holds, as of epoch `start`: once for each worker, which lets go of it when it has taken its part.
     pub stored: Mutex<Vec<Arc<Stored>>>,
     /// The last committed epoch at the start.
@@ -101,11 +104,16 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
             codebook: codebook.as_collection(),
             classes: stored.classes.clone(),
         };
-        gathered.attach(wire(inputs, &crew.plan, &troubles), &probe);
+        let given = inputs.rows.clone();
+        let outputs = wire(inputs, &crew.plan, &troubles);
+        if crew.member.of > 1 {
+            gathered.attach_everywhere(&outputs, given, (crew.member, crew.start), &probe);
+        }
+        gathered.attach(outputs, crew.member, &probe);
         (frames_in, rows_in, codebook_in)
     });
     crew.shared.wake_me();
-    let mut deciding = restore(worker, crew.start, &stored, Deciding { codebook, rows });
+    let mut deciding = restore(worker, crew, &stored, Deciding { codebook, rows });
     drop(stored);
 
     let mut epoch = crew.start + 1;
@@ -154,9 +162,10 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
 
 /// Gives the dataflow this worker's part of what the store holds, all of it at the epoch it was committed at, and what
 /// was decided before. The inputs stay open on worker 0.
-fn restore(worker: &Worker, start: Epoch, stored: &Stored, mut inputs: Deciding) -> Option<Deciding> {
+fn restore(worker: &Worker, crew: &Crew, stored: &Stored, mut inputs: Deciding) -> Option<Deciding> {
+    let start = crew.start;
     inputs.settle(start);
-    for row in stored.rows.iter().skip(worker.index()).step_by(worker.peers()) {
+    for row in stored.rows.iter().skip(crew.member.local(worker.index())).step_by(crew.member.workers) {
         inputs.rows.send((row.clone(), start, 1));
     }
     if worker.index() != 0 {

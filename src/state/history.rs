@@ -54,10 +54,11 @@ fn kept(table: Table, key: &[u8]) -> Option<Kept> {
 }
 
 /// Adds to `batch`, which makes `epoch` of the state in `view`, what that replaces; drops what is older than the deltas are.
+/// With `whole`, crops and vectors are kept, too, until [`settle`] takes them: the epoch can be [undone](undo).
 ///
 /// # Errors
 /// [`StateError`] when the store cannot be read.
-pub fn keep(view: &View<'_>, epoch: u64, batch: &mut Batch) -> Result<(), StateError> {
+pub fn keep(view: &View<'_>, epoch: u64, whole: bool, batch: &mut Batch) -> Result<(), StateError> {
     let mut replaced = Replaced::default();
     let mut forgotten = Vec::new();
     for (table, key, value) in batch.changes() {
@@ -70,6 +71,7 @@ pub fn keep(view: &View<'_>, epoch: u64, batch: &mut Batch) -> Result<(), StateE
             at.insert(match (view.raw(*table, key)?, kept) {
                 (None, _) => Before::Nothing,
                 (Some(value), Kept::Record) => Before::Record(value),
+                (Some(value), Kept::Digest) if whole => Before::Record(value),
                 (Some(value), Kept::Digest) => Before::Gone(Digest::of_record(key, &value)),
             });
         }
@@ -77,6 +79,66 @@ pub fn keep(view: &View<'_>, epoch: u64, batch: &mut Batch) -> Result<(), StateE
     forgotten.into_iter().for_each(|key| batch.delete(Table::History, key));
     batch.put(Table::History, key::epoch(epoch), encode(&replaced));
     Ok(())
+}
+
+/// Adds to `batch` that crops and vectors which went in one of `epochs` are gone for good.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read.
+pub fn settle(view: &View<'_>, epochs: &BTreeSet<u64>, batch: &mut Batch) -> Result<(), StateError> {
+    for epoch in epochs {
+        let Some(bytes) = view.raw(Table::History, &key::epoch(*epoch))? else { continue };
+        let mut replaced: Replaced = decode(&bytes, Table::History, view.place())?;
+        for ((table, key), before) in &mut replaced.0 {
+            if let (true, Before::Record(value)) = (gone_at_once(*table), &before) {
+                *before = Before::Gone(Digest::of_record(key, value));
+            }
+        }
+        batch.put(Table::History, key::epoch(*epoch), encode(&replaced));
+    }
+    Ok(())
+}
+
+fn gone_at_once(table: u8) -> bool {
+    table == Table::Crops as u8 || table == Table::Vectors as u8
+}
+
+/// The epochs from `from` on that [`settle`] has something to take of.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read.
+pub fn unsettled(view: &View<'_>, from: u64) -> Result<BTreeSet<u64>, StateError> {
+    let whole = |Replaced(replaced): &Replaced| {
+        replaced
+            .iter()
+            .any(|((table, _), before)| gone_at_once(*table) && matches!(before, Before::Record(_)))
+    };
+    let replaced = view.replaced(from)?;
+    Ok(replaced.into_iter().filter(|(_, replaced)| whole(replaced)).map(|(epoch, _)| epoch).collect())
+}
+
+/// What makes the state in `view` what it was at `epoch`: everything since is undone and no longer known.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read, or something that went since is gone for good.
+pub fn undo(view: &View<'_>, epoch: u64) -> Result<Batch, StateError> {
+    let mut batch = Batch::default();
+    for ((table, key), before) in Past::of(view, epoch)?.0 {
+        match before {
+            Before::Nothing => batch.delete(table, key),
+            Before::Record(value) => batch.put(table, key, value),
+            Before::Gone(_) => {
+                return Err(StateError::NotKept {
+                    place: view.place().to_string(),
+                    asked: epoch,
+                    since: view.epoch()?,
+                    now: view.epoch()?,
+                });
+            }
+        }
+    }
+    batch.put(Table::Meta, key::EPOCH, encode(&epoch));
+    Ok(batch)
 }
 
 /// Adds to `batch` the end of all history: what is to be forgotten is in it too. Past epochs cannot be shown any more.

@@ -46,6 +46,10 @@ fn records(view: &View<'_>, table: Table, from: &[u8]) -> Records {
 
 /// A batch that changes some of everything, as an epoch does.
 fn epoch(state: &State, epoch: u64, kept: u64, rng: &mut Pcg64) {
+    epoch_of(state, epoch, kept, false, rng);
+}
+
+fn epoch_of(state: &State, epoch: u64, kept: u64, whole: bool, rng: &mut Pcg64) {
     let view = state.view().unwrap();
     let (mut batch, mut delta) = (Batch::default(), EpochDelta::default());
     for id in 0..NODES {
@@ -122,7 +126,7 @@ fn epoch(state: &State, epoch: u64, kept: u64, rng: &mut Pcg64) {
     }
     batch.put(Table::Meta, key::TOTALS, encode(&rng.random::<u64>()));
     batch.put(Table::Meta, key::EPOCH, encode(&epoch));
-    keep(&view, epoch, &mut batch).unwrap();
+    keep(&view, epoch, whole, &mut batch).unwrap();
     drop(view);
     state.commit(&batch).unwrap();
 }
@@ -183,4 +187,39 @@ fn an_epoch_that_is_not_kept_is_refused_with_those_that_are() {
     epoch(&state, 21, 8, &mut rng);
     assert_eq!(since(&state.view().unwrap()).unwrap(), 20);
     assert!(state.view_as_of(19).is_err() && state.view_as_of(20).is_ok());
+}
+
+#[test]
+fn what_another_process_did_not_commit_is_undone_until_it_is_settled() {
+    let everything = |state: &State| -> Vec<Records> {
+        let view = state.view().unwrap();
+        Table::ALL.iter().map(|table| records(&view, *table, &[])).collect()
+    };
+    let mut unsettled_ones = 0;
+    for seed in 0..5 {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let state = State::over(Arc::new(MemoryStore::default()), Path::new("ahead")).unwrap();
+        let mut then = Vec::new();
+        for now in 1..=20 {
+            epoch_of(&state, now, 1000, true, &mut rng);
+            then.push(everything(&state));
+        }
+        for back in [18, 15, 12] {
+            let batch = undo(&state.view().unwrap(), back).unwrap();
+            state.commit(&batch).unwrap();
+            assert_eq!(everything(&state), then[back as usize - 1], "back to {back}, seed {seed}");
+        }
+        let unsettled_at = |from| unsettled(&state.view().unwrap(), from).unwrap();
+        let all = unsettled_at(1);
+        unsettled_ones += all.len();
+        let Some(last) = all.last().copied() else { continue };
+        assert!(undo(&state.view().unwrap(), last - 1).is_ok());
+        let mut batch = Batch::default();
+        settle(&state.view().unwrap(), &all, &mut batch).unwrap();
+        state.commit(&batch).unwrap();
+        assert_eq!(unsettled_at(1), BTreeSet::new());
+        let said = undo(&state.view().unwrap(), last - 1).unwrap_err().to_string();
+        assert!(said.contains(&format!("as of epoch {}", last - 1)), "{said}");
+    }
+    assert!(unsettled_ones > 0, "nothing went: the test shows nothing");
 }

@@ -115,7 +115,7 @@ fn share(shard: Shard, epoch: u64, whole: &Batch) -> Batch {
 
 fn commit(state: &State, epoch: u64, mut batch: Batch) {
     let view = state.view().unwrap();
-    keep(&view, epoch, &mut batch).unwrap();
+    keep(&view, epoch, false, &mut batch).unwrap();
     drop(view);
     state.commit(&batch).unwrap();
 }

@@ -1,0 +1,104 @@
+//! From a state and a list of sources to processes that are ready to run together; or to one that runs alone.
+
+use std::net::TcpListener;
+
+use super::meeting::{Meeting, Met, Terms};
+use super::{ClusterError, go_back};
+use crate::config::{Config, graph_settings};
+use crate::run::Options;
+use crate::run::member::Member;
+use crate::run::sources::{Enlisted, digest, enlist};
+use crate::state::State;
+use crate::store::remote::{RemoteStore, Server};
+
+/// What a run starts with.
+pub(in crate::run) struct Company {
+    /// The sources, of all processes.
+    pub(in crate::run) enlisted: Enlisted,
+    /// Of process 0, the states of all processes; of another, its own.
+    pub(in crate::run) all: State,
+    /// The connections with the others.
+    pub(in crate::run) met: Met,
+    /// Of another than process 0: lets that read this one's state.
+    pub(in crate::run) server: Option<Server>,
+}
+
+impl Company {
+    /// Waits until all processes are there, and takes `state` to where all stand. `new` says whether it was made just now.
+    ///
+    /// # Errors
+    /// When a process does not come, is different or gone, or the state cannot be read or written.
+    pub(in crate::run) fn gather(
+        state: &State,
+        (config, options): (&Config, &Options),
+        (member, new): (Member, bool),
+        space: &str,
+        tell: &dyn Fn(&str),
+        interrupted: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Self> {
+        let Some(cluster) = options.cluster.as_ref().filter(|_| member.of > 1) else {
+            let enlisted = enlist(state, &options.sources)?;
+            return Ok(Company { enlisted, all: state.clone(), met: Met::default(), server: None });
+        };
+        let terms =
+            Terms { alike: alike(config, options, member, space), epoch: state.view()?.epoch()?, new };
+        let mut meeting = Meeting::begin(cluster, member, &terms, tell, interrupted)?;
+        let prepared = go_back(state, meeting.start, config.engine.max_lag_epochs)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| Ok(enlist(state, &options.sources)?))
+            .and_then(|enlisted| Ok((enlisted, digest(state)?)))
+            .and_then(|(enlisted, sources)| {
+                let server = (member.process > 0).then(|| serve(state, &cluster.hosts[member.process]));
+                Ok((enlisted, sources, server.transpose()?))
+            });
+        let (enlisted, sources, server) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                meeting.give_up(&error.to_string());
+                return Err(error);
+            }
+        };
+        let met = meeting.ready(&sources, server.as_ref().map(Server::address), tell, interrupted)?;
+        let mut shards = vec![state.clone()];
+        for (process, address) in &met.stores {
+            let place = format!("the state of process {process} ({})", cluster.hosts[*process]);
+            let store = RemoteStore::new(&address.to_string(), &place);
+            shards.push(State::over_existing(std::sync::Arc::new(store), place.as_ref())?);
+        }
+        let all = if member.process == 0 { State::of_shards(shards)? } else { state.clone() };
+        Ok(Company { enlisted, all, met, server })
+    }
+}
+
+/// Lets process 0 read `state`, at the host that `address` names and a port of the system's choice.
+fn serve(state: &State, address: &str) -> Result<Server, ClusterError> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let listen = |error| ClusterError::Listen { process: 0, address: format!("{host}:0"), error };
+    let listener = TcpListener::bind(format!("{host}:0")).map_err(listen)?;
+    Server::start(listener, state.store()).map_err(listen)
+}
+
+/// What must be the same everywhere, for the same log to give the same graph.
+fn alike(
+    config: &Config,
+    options: &Options,
+    member: Member,
+    space: &str,
+) -> std::collections::BTreeMap<String, String> {
+    let mut alike = graph_settings(config, space);
+    let engine = &config.engine;
+    for (name, value) in [
+        ("the version", env!("CARGO_PKG_VERSION").to_string()),
+        ("the number of processes", member.of.to_string()),
+        ("--workers", member.workers.to_string()),
+        ("--batch", options.batch.to_string()),
+        ("--until-idle", (options.until_idle || options.batch).to_string()),
+        ("engine.slice_frames", engine.slice_frames.to_string()),
+        ("engine.lanes", engine.lanes.to_string()),
+        ("engine.max_lag_epochs", engine.max_lag_epochs.to_string()),
+        ("engine.deltas_kept_epochs", engine.deltas_kept_epochs.to_string()),
+    ] {
+        alike.insert(name.to_string(), value);
+    }
+    alike
+}
