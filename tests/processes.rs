@@ -252,7 +252,15 @@ fn a_shard_runs_as_itself_until_it_is_dealt_out_anew() {
 fn process_0_trains_on_the_crops_of_all() {
     let videos = Videos::find().short();
     let cluster = Cluster::new(2);
-    let set = ["--train", "--set", "train.max_steps=2", "--set", "train.batch=8"];
+    let mut set = vec!["--train"];
+    for setting in [
+        "budget.nodes=0",
+        "graph.neighbours.groups.schedule=[[16, 4]]",
+        "train.max_steps=2",
+        "train.batch_pairs=8",
+    ] {
+        set.extend(["--set", setting]);
+    }
     let children = [cluster.start(0, &videos, &set), cluster.start(1, &videos, &set)];
     children.into_iter().for_each(|child| done(&child.wait_with_output().unwrap()));
     let loss = |state: &Path| std::fs::read_to_string(state.join("train").join("loss.tsv"));
