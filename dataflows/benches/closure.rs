@@ -145,7 +145,7 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
         }
         "new" => {
             let value = apart("new", nodes, 1);
-            println!("0.1 % new nodes: {value:#}");
+            println!("0.1 % new nodes, {nodes} there: {value:#}");
             vec![value]
         }
         _ => {
@@ -178,18 +178,20 @@ fn table(measured: &[Value]) {
     }
 }
 
-/// Rates of changes and memory, ours over theirs.
+/// Speeds and memory, ours over theirs. Both are given the same log; what one calls a change may be several for the other, so the
+/// time that a batch takes is what is compared.
 fn ratio(name: &str, ours: &Value, other_name: &str, theirs: &Value) {
-    let rates = |value: &Value| -> Vec<f64> {
+    let seconds = |value: &Value| -> Vec<f64> {
         let batches = value["batches"].as_array().into_iter().flatten();
-        batches.filter_map(|batch| batch["changes_per_s"].as_f64()).collect()
+        let of = |batch: &Value, key: &str| batch[key].as_f64().unwrap_or(f64::NAN);
+        batches.map(|batch| of(batch, "changes") / of(batch, "changes_per_s")).collect()
     };
     let of = |value: &Value, key: &str| value[key].as_f64().unwrap_or(f64::NAN);
-    let rates: Vec<String> =
-        rates(ours).iter().zip(rates(theirs)).map(|(a, b)| format!("{:.2}", a / b)).collect();
+    let speeds: Vec<String> =
+        seconds(theirs).iter().zip(seconds(ours)).map(|(a, b)| format!("{:.2}", a / b)).collect();
     println!(
-        "{name} over {other_name}: equal answers; rates {} times, load {:.2} times the speed, memory {:.2} times",
-        rates.join(", "),
+        "{name} over {other_name}: equal answers; batches {} times the speed, load {:.2}, memory {:.2} times",
+        speeds.join(", "),
         of(theirs, "load_s") / of(ours, "load_s"),
         of(ours, "peak_mb") / of(theirs, "peak_mb")
     );

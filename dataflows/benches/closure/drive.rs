@@ -87,7 +87,7 @@ where
             let changes: usize = of_size.iter().map(Vec::len).sum();
             let at = |share: f64| seconds[((seconds.len() - 1) as f64 * share) as usize] * 1e3;
             batches.push(json!({
-                "changes": of_size[0].len(),
+                "changes": changes as f64 / of_size.len() as f64,
                 "changes_per_s": changes as f64 / total,
                 "p50_ms": at(0.5),
                 "p99_ms": at(0.99),
