@@ -1,8 +1,9 @@
 //! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
 //!
 //! - `kernels`: the product against two GEMM crates, on one thread
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
-//!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
+//!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against
 //!
 //! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
@@ -17,7 +18,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
     let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number")).collect();
     match (words.first().map(String::as_str), &numbers[..]) {
         (None, _) => {
@@ -30,13 +32,14 @@ fn main() {
                 look_into: 1,
                 inserts: 500,
                 batch: 100,
+                file,
             });
         }
         (Some("kernels"), _) => kernels::compare(),
         (Some("rates"), &[rows, d, workers, cap, look_into, inserts, batch]) => {
-            rates::measure(&rates::Task { rows, d, workers, cap, look_into, inserts, batch });
+            rates::measure(&rates::Task { rows, d, workers, cap, look_into, inserts, batch, file });
         }
-        _ => panic!("kernels | rates ROWS D WORKERS CAP P INSERTS BATCH"),
+        _ => panic!("kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors]"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ use timely::dataflow::operators::Exchange as _;
 use timely::dataflow::operators::Input as _;
 use timely::dataflow::operators::probe::Handle;
 
-use crate::vectors::clustered;
+use crate::vectors::{clustered, stored};
 
 /// What to measure; see the program's own words.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) look_into: usize,
     pub(crate) inserts: usize,
     pub(crate) batch: usize,
+    /// Where vectors are from; clustered ones are made when there is no file.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Rows of an epoch while loading.
@@ -55,7 +58,11 @@ fn node(at: usize) -> NodeId {
 }
 
 pub(crate) fn measure(task: &Task) {
-    let vectors = Arc::new(clustered(task.rows + task.inserts, task.d));
+    let n = task.rows + task.inserts;
+    let vectors = Arc::new(match &task.file {
+        Some(file) => stored(file, n, task.d),
+        None => clustered(n, task.d),
+    });
     let rows: Vec<Row> = vectors
         .iter()
         .enumerate()
@@ -100,19 +107,49 @@ pub(crate) fn measure(task: &Task) {
         found += list.iter().filter(|neighbour| all.contains(neighbour)).count();
         compared += all.len();
     }
+    let (of_all, mutual_kept) = kept(task, &lists).unwrap_or((found as f64 / compared as f64, f64::NAN));
+    let mutual_kept = if mutual_kept.is_nan() { "null".to_owned() } else { format!("{mutual_kept:.4}") };
     leave(task, &vectors, &lists);
-    let Task { rows, d, workers, cap, look_into, inserts, batch } = task;
+    let Task { rows, d, workers, cap, look_into, inserts, batch, file } = task;
+    let of = if file.is_some() { "file" } else { "clustered" };
     let Measured { load_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {:.4}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(*inserts, insert_s),
         rate(*inserts, delete_s),
         scored as f64 / *inserts as f64,
         2.0 * scored as f64 * *d as f64 / insert_s / 1e9,
-        found as f64 / compared as f64,
     ));
+}
+
+/// Of the lists over one cell that were left before: the share of their entries found again, and of their mutual pairs.
+fn kept(task: &Task, lists: &HashMap<NodeId, List>) -> Option<(f64, f64)> {
+    let n = task.rows + task.inserts;
+    if task.cap == 0 {
+        return None;
+    }
+    let bytes = fs::read(crate::results(&format!("lists-{n}x{}.bin", task.d))).ok()?;
+    let (places, _) = bytes.as_chunks::<4>();
+    let exact: Vec<u32> = places.iter().map(|place| u32::from_le_bytes(*place)).collect();
+    if exact.len() != n * K {
+        return None;
+    }
+    let exact: Vec<&[u32]> = exact.chunks_exact(K).collect();
+    let has = |at: usize, other: usize| lists[&node(at)].iter().any(|entry| entry.node == node(other));
+    let (mut found, mut mutual, mut kept) = (0, 0, 0);
+    for (at, list) in exact.iter().enumerate() {
+        for other in list.iter().map(|place| *place as usize) {
+            let there = has(at, other);
+            found += usize::from(there);
+            if at < other && exact[other].contains(&(at as u32)) {
+                mutual += 1;
+                kept += usize::from(there && has(other, at));
+            }
+        }
+    }
+    Some((found as f64 / (n * K) as f64, kept as f64 / mutual as f64))
 }
 
 /// Leaves vectors (n x d values) and lists (n x K places, row-major) for other programs.

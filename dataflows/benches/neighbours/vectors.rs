@@ -1,5 +1,7 @@
 //! Clustered unit vectors, the same for the same numbers.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
@@ -19,4 +21,24 @@ pub(crate) fn clustered(n: usize, d: usize) -> Vec<Arc<[f32]>> {
             vector.iter().map(|x| x / norm).collect()
         })
         .collect()
+}
+
+/// The first `n` vectors of `d` values in a file with one tensor of float32, one vector a row.
+pub(crate) fn stored(file: &Path, n: usize, d: usize) -> Vec<Arc<[f32]>> {
+    let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let (length, rest) = bytes.split_first_chunk::<8>().expect("a safetensors file");
+    let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: serde_json::Value = serde_json::from_slice(header).expect("its header");
+    let tensors = header.as_object().expect("tensors by name");
+    let (_, tensor) = tensors.iter().find(|(name, _)| *name != "__metadata__").expect("a tensor");
+    assert_eq!(tensor["dtype"], "F32", "{}", file.display());
+    assert_eq!(tensor["shape"][1], d, "{}: values a vector", file.display());
+    let (values, _) = values.as_chunks::<4>();
+    let vectors: Vec<Arc<[f32]>> = values
+        .chunks_exact(d)
+        .take(n)
+        .map(|row| row.iter().map(|x| f32::from_le_bytes(*x)).collect())
+        .collect();
+    assert_eq!(vectors.len(), n, "{}: vectors", file.display());
+    vectors
 }

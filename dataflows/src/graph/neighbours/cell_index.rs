@@ -4,8 +4,10 @@
 //! once and serves both. What is new in an epoch moves to the end; then a blocked product of that end
 //! with all before it proposes what may change a list.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::super::cells::Query;
 use super::super::node::{List, Row};
@@ -46,7 +48,7 @@ struct Change {
 }
 
 /// The lists before an epoch, of the queries it touches.
-pub(super) type Before = BTreeMap<NodeId, Option<List>>;
+pub(super) type Before = HashMap<NodeId, Option<List>>;
 
 /// Norms and distances are rounded up to this, so that the error of fast scores seldom grows.
 const STEP: f64 = 1.0 / 65536.0;
@@ -127,6 +129,7 @@ impl CellIndex {
                 outcome.lists.push((id, before, after));
             }
         }
+        outcome.lists.sort_unstable_by_key(|(id, ..)| *id);
         outcome
     }
 

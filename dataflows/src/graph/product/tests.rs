@@ -62,12 +62,18 @@ fn half_precision_values_are_stored_as_they_are() {
 
 #[test]
 fn only_pairs_that_reach_a_floor_are_proposed() {
+    for kernel in [Kernel::best(), Kernel::portable()] {
+        proposes_what_reaches_a_floor(kernel);
+    }
+}
+
+fn proposes_what_reaches_a_floor(kernel: Kernel) {
     let mut rng = Pcg64::seed_from_u64(2);
     let (n, m, d) = (50, 9, 24);
     let rows: Vec<_> = (0..n).map(|_| unit(d, &mut rng)).collect();
     let lates: Vec<_> = (0..m).map(|_| unit(d, &mut rng)).collect();
-    let all = product(&lates, &rows, Storage::F32, Kernel::best()).0;
-    let (mut panels, mut batch) = (Panels::new(d, Storage::F32), Batch::new(d, Kernel::best()));
+    let all = product(&lates, &rows, Storage::F32, kernel).0;
+    let (mut panels, mut batch) = (Panels::new(d, Storage::F32), Batch::new(d, kernel));
     for row in &rows {
         panels.push(row);
     }

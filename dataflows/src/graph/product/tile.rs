@@ -42,6 +42,20 @@ impl Kernel {
         Kernel(Kind::Portable)
     }
 
+    /// For each vector of `tile` the rows, a bit each, whose score is not below their floor in `floors`, or not below the
+    /// vector's own.
+    pub(super) fn reached(self, tile: &Tile, floors: &[f32; ROWS], own: &[f32; LATES]) -> [u16; LATES] {
+        match self.0 {
+            Kind::Portable => std::array::from_fn(|late| {
+                let row = |row: usize| u16::from(reached(tile[late][row], floors[row], own[late])) << row;
+                (0..ROWS).fold(0, |rows, at| rows | row(at))
+            }),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as in `add`.
+            Kind::Fma => unsafe { wide::reached(tile, floors, own) },
+        }
+    }
+
     /// Adds to `tile` the products of the vectors in `group` with the rows in `panel`, both some of their values long.
     /// Asks for `next`, which is read soon, to be brought near.
     pub(super) fn add(self, panel: &[Strip], group: &[Group], tile: &mut Tile, next: &[Strip]) {
@@ -54,8 +68,8 @@ impl Kernel {
     }
 }
 
-/// A row's score that is not below its floor, nor the vector's.
-pub(super) fn reached(score: f32, floor: f32, other_floor: f32) -> bool {
+/// Whether a score is not below its row's floor, or not below the vector's.
+fn reached(score: f32, floor: f32, other_floor: f32) -> bool {
     // An undefined score counts as reached: it comes of infinite sums, whose error is infinite too.
     score.is_nan() || score >= floor.min(other_floor)
 }
@@ -73,11 +87,12 @@ fn add(panel: &[Strip], group: &[Group], tile: &mut Tile) {
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use std::arch::x86_64::{
-        __m256, _MM_HINT_T1, _mm_prefetch, _mm256_fmadd_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        __m256, _CMP_NLT_UQ, _MM_HINT_T1, _mm_prefetch, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_min_ps,
+        _mm256_movemask_ps, _mm256_set1_ps, _mm256_setzero_ps,
     };
     use std::mem::transmute;
 
-    use super::{Group, LATES, Strip, Tile};
+    use super::{Group, LATES, ROWS, Strip, Tile};
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn add(panel: &[Strip], group: &[Group], tile: &mut Tile, next: &[Strip]) {
@@ -99,6 +114,21 @@ mod wide {
         for (sum, row) in sums.into_iter().zip(tile) {
             *row = join(sum);
         }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn reached(tile: &Tile, floors: &[f32; ROWS], own: &[f32; LATES]) -> [u16; LATES] {
+        let floors = halves(floors);
+        std::array::from_fn(|late| {
+            let own = _mm256_set1_ps(own[late]);
+            let scores = halves(&tile[late]);
+            let half = |at: usize| {
+                // "Not less than" holds for an undefined score, too.
+                let not_below = _mm256_cmp_ps::<_CMP_NLT_UQ>(scores[at], _mm256_min_ps(floors[at], own));
+                _mm256_movemask_ps(not_below) as u16
+            };
+            half(0) | half(1) << 8
+        })
     }
 
     #[inline]
