@@ -4,6 +4,7 @@
 # make bench-tracking  the tracker's accuracy beside OpenCV's KCF; needs videos with known boxes (KINETOGRAPH_DATA)
 # make bench-neighbours  the neighbours' kernel beside GEMM crates, and inserts beside faiss
 # make bench-closure  clusters, pairs and classes against other ways, at 100 000 and a million nodes
+# make bench-graph  both of these: tables to the terminal and to target/bench/*.json
 # make soak-graph     10 000 rounds of random changes against the recomputes
 # They install what they lack first.
 
@@ -11,10 +12,10 @@ CARGO ?= cargo
 VIDEO ?=
 DEMO := target/demo
 
-.PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-closure soak-graph clean-demo help
+.PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-closure bench-graph soak-graph clean-demo help
 
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '1,9s/^# //p' Makefile
 
 setup: cargo-present
 	@scripts/setup.sh system libtorch
@@ -54,6 +55,8 @@ bench-neighbours: cargo-present
 
 bench-closure: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench closure
+
+bench-graph: bench-neighbours bench-closure
 
 soak-graph: cargo-present
 	KINETOGRAPH_SOAK_ROUNDS=10000 $(CARGO) test --release -p kinetograph-dataflows --lib graph::closure::tests::soak -- --nocapture
