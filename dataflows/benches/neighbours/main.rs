@@ -1,5 +1,6 @@
 //! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
 //!
+//! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
 //! - `kernels`: the product against two GEMM crates, on one thread
 //! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
@@ -9,6 +10,7 @@
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
 //! object a line.
 
+mod growth;
 mod kernels;
 mod rates;
 mod vectors;
@@ -39,7 +41,8 @@ fn main() {
         (Some("rates"), &[rows, d, workers, cap, look_into, inserts, batch]) => {
             rates::measure(&rates::Task { rows, d, workers, cap, look_into, inserts, batch, file });
         }
-        _ => panic!("kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors]"),
+        (Some("growth"), &[most]) => growth::growth(most as u64).iter().for_each(|row| tell(row.to_string())),
+        _ => panic!("growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors]"),
     }
 }
 
