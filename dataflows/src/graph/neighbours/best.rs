@@ -39,6 +39,11 @@ impl Best {
         }
     }
 
+    /// Whether taking this row in changes the list, not only what is spare.
+    pub(super) fn changes(&self, row: &Neighbour, k: usize) -> bool {
+        k > 0 && self.entries.get(k - 1).is_none_or(|last| row < last)
+    }
+
     /// Takes an eligible row in if it is among the best.
     pub(super) fn offer(&mut self, row: Neighbour, k: usize) {
         if k == 0 || self.complete_to.is_some_and(|last| row > last) {

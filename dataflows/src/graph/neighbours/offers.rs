@@ -152,7 +152,9 @@ impl CellIndex {
             return;
         }
         let (id, neighbour) = (to.id, Neighbour { score, node: from.id });
-        self.remember(id, before);
+        if to.best.changes(&neighbour, self.rules.k) {
+            self.remember(id, before);
+        }
         let part = &mut self.parts[query.0];
         part.members[query.1].best.offer(neighbour, self.rules.k);
         part.set_floor(query.1, self.rules.k, self.error);
