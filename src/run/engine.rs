@@ -60,7 +60,8 @@ pub fn run_over(
     let embedder = crate::embed::choice::embedder(&config.embed)?;
     let workers = options.workers.max(1);
     let member = member(config, options, workers)?;
-    let new = state.view()?.made_with()?.is_none();
+    // Sources are kept once all processes have met.
+    let new = state.view()?.sources()?.is_empty();
     keep_shard(&state, member)?;
     keep_settings(&state, config, &embedder.space())?;
     let progress = Progress::new(options.quiet);
