@@ -77,6 +77,12 @@ impl Cluster {
         stats(&self.states)
     }
 
+    /// How far all are; 0 before they began.
+    fn epoch(&self) -> u64 {
+        let output = kinetograph(&["stats", "--json"], &self.states);
+        serde_json::from_slice(&output.stdout).map_or(0, |stats: Value| stats["epoch"].as_u64().unwrap())
+    }
+
     fn verify(&self) {
         done(&kinetograph(&["verify", "--quiet"], &self.states));
     }
@@ -194,6 +200,9 @@ fn processes_that_are_not_alike_or_do_not_come_are_named() {
     assert!(alone.contains("process 1 (127.0.0.1:") && alone.contains("did not come"), "{alone}");
     let alone = refused(&cluster.command(1, &videos, &["--patience", "1"]).output().unwrap());
     assert!(alone.contains("process 0 (127.0.0.1:") && alone.contains("did not come"), "{alone}");
+    std::fs::remove_dir_all(&cluster.states[0]).unwrap();
+    // Who waited in vain is as new as who comes now.
+    cluster.run(&videos, &[]);
 
     let both = |first: (&[String], &[&str]), second: (&[String], &[&str])| {
         cluster.listen_anew();
@@ -209,11 +218,39 @@ fn processes_that_are_not_alike_or_do_not_come_are_named() {
     assert!(said.iter().all(|said| said.contains("--workers")), "{said:?}");
     let said = both((&videos, &[]), (&videos[..1], &[]));
     assert!(said.iter().all(|said| said.contains("the list of sources")), "{said:?}");
+    // Nothing is left of it.
+    cluster.run(&videos, &[]);
     let lanes = refused(&cluster.command(0, &videos, &["--set", "engine.lanes=3"]).output().unwrap());
     assert!(lanes.contains("engine.lanes"), "{lanes}");
     std::fs::write(cluster.hosts(), "here\n").unwrap();
     let hosts = refused(&cluster.command(0, &videos, &[]).output().unwrap());
     assert!(hosts.contains("line 1") && hosts.contains("host:port"), "{hosts}");
+}
+
+/// One is told to stop: the other says so, and that is no failure.
+#[cfg(unix)]
+#[test]
+fn a_process_that_is_told_to_stop_ends_all_in_peace() {
+    let videos = ["test://?frames=100000&width=160&height=120", "test://?frames=100001&width=160&height=120"];
+    let videos = videos.map(String::from);
+    let cluster = Cluster::new(2);
+    for told in 0..2 {
+        let reached = cluster.epoch();
+        cluster.listen_anew();
+        let children = [cluster.start(0, &videos, &[]), cluster.start(1, &videos, &[])];
+        let until = Instant::now() + Duration::from_secs(60);
+        while cluster.epoch() <= reached {
+            assert!(Instant::now() < until, "nothing is taken in");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let pid = children[told].id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let outputs = children.map(|child| child.wait_with_output().unwrap());
+        outputs.iter().for_each(done);
+        let said = String::from_utf8_lossy(&outputs[1 - told].stderr);
+        assert!(said.contains("was told to stop") && !said.contains("panicked"), "{said}");
+    }
+    cluster.verify();
 }
 
 #[test]
@@ -230,11 +267,13 @@ fn a_shard_runs_as_itself_until_it_is_dealt_out_anew() {
     // One of them is lost: the other does not go back to nothing.
     let lost = cluster.dir.path().join("lost");
     std::fs::rename(&cluster.states[1], &lost).unwrap();
-    cluster.listen_anew();
-    let children = [cluster.start(0, &videos, &[]), cluster.start(1, &videos, &[])];
-    for child in children {
-        let said = refused(&child.wait_with_output().unwrap());
-        assert!(said.contains("its state is new"), "{said}");
+    for _ in 0..2 {
+        cluster.listen_anew();
+        let children = [cluster.start(0, &videos, &[]), cluster.start(1, &videos, &[])];
+        for child in children {
+            let said = refused(&child.wait_with_output().unwrap());
+            assert!(said.contains("its state is new"), "{said}");
+        }
     }
     std::fs::remove_dir_all(&cluster.states[1]).unwrap();
     std::fs::rename(&lost, &cluster.states[1]).unwrap();

@@ -29,7 +29,7 @@ use crate::store::{Batch, Table};
 pub(super) use company::Company;
 pub use hosts::read as read_hosts;
 pub(super) use link::{Agreed, Link, Message};
-pub(super) use mesh::{Cuttable, start_workers};
+pub(super) use mesh::{Cuttable, is_broken_line, start_workers};
 
 /// Which process this is, and where the others are.
 #[derive(Clone, Debug)]

@@ -14,7 +14,9 @@ use kinetograph_dataflows::embed::Embedder;
 use kinetograph_dataflows::observe::{Clock, Stage};
 use kinetograph_dataflows::wire::Plan;
 
-use super::cluster::{Agreed, ClusterError, Company, Cuttable, Link, keep_shard, start_workers};
+use super::cluster::{
+    Agreed, ClusterError, Company, Cuttable, Link, is_broken_line, keep_shard, start_workers,
+};
 use super::committer::{Committer, QUIET_EPOCHS, Tallies};
 use super::hydrate::stored;
 use super::member::Member;
@@ -58,7 +60,8 @@ pub fn run_over(
     let embedder = crate::embed::choice::embedder(&config.embed)?;
     let workers = options.workers.max(1);
     let member = member(config, options, workers)?;
-    let new = state.view()?.made_with()?.is_none();
+    // Sources are kept once all processes have met.
+    let new = state.view()?.sources()?.is_empty();
     keep_shard(&state, member)?;
     keep_settings(&state, config, &embedder.space())?;
     let progress = Progress::new(options.quiet);
@@ -268,13 +271,18 @@ fn start_crew(
             let lanes = &lanes[member.local(worker.index())];
             let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner).take();
             let work = std::panic::AssertUnwindSafe(|| work(worker, &crew, lanes.unwrap_or_default()));
-            if std::panic::catch_unwind(work).is_err() {
+            if let Err(panic) = std::panic::catch_unwind(work) {
                 // When a line to another process broke, that one's end is the reason, and about to be known.
                 let soon = Instant::now() + BROKEN_LINE;
                 while member.of > 1 && !on_panic.stopped() && Instant::now() < soon {
                     thread::sleep(Duration::from_millis(10));
                 }
-                on_panic.fail("a worker panicked; its message is above".to_string());
+                // After the end, which side cut first does not matter.
+                match is_broken_line(&*panic) {
+                    true if on_panic.stopped() => {}
+                    true => on_panic.fail("a line to another process broke".to_string()),
+                    false => on_panic.fail("a worker panicked; its message is above".to_string()),
+                }
             }
         });
         if let Err(error) = started {

@@ -1,6 +1,6 @@
 //! Which sources a run reads: arguments become sources, sources get their ids for good.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use kinetograph_dataflows::id::SourceId;
 
@@ -28,12 +28,46 @@ pub struct Enlisted {
     pub failed: Vec<FailedSource>,
     /// Every source that was named and could be looked at.
     pub named: BTreeSet<SourceId>,
+    /// Sources that the state has not seen, until [`Enlisted::keep`].
+    pub added: BTreeMap<SourceId, SourceRecord>,
 }
 
-/// Finds the sources that `arguments` name and gives an id to those the state has not seen.
+impl Enlisted {
+    /// Gives the new sources their ids for good.
+    ///
+    /// # Errors
+    /// [`StateError`] when `state` cannot be written.
+    pub fn keep(&self, state: &State) -> Result<(), StateError> {
+        if self.added.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        self.added
+            .iter()
+            .for_each(|(id, record)| batch.put(Table::Sources, key::source(*id), encode(record)));
+        state.commit(&batch)
+    }
+
+    /// What tells these sources, and all that `state` knows, from others.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    pub fn digest(&self, state: &State) -> Result<String, StateError> {
+        let mut digest = Digest::default();
+        let mut sources = state.view()?.sources()?;
+        sources.extend(self.added.clone());
+        for (id, source) in &sources {
+            digest.add(&id.0.to_be_bytes(), format!("{} {}", source.uri, source.fingerprint).as_bytes());
+        }
+        Ok(format!("{} sources, {digest}", sources.len()))
+    }
+}
+
+/// Finds the sources that `arguments` name and gives an id to those the state has not seen, which is [kept](Enlisted::keep)
+/// later.
 ///
 /// # Errors
-/// [`StateError`] when the state cannot be read or written. A source that cannot be read is no error: it is in `failed`.
+/// [`StateError`] when the state cannot be read. A source that cannot be read is no error: it is in `failed`.
 pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateError> {
     let mut enlisted = Enlisted::default();
     let mut sources = Vec::new();
@@ -55,7 +89,6 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
         .into_iter()
         .map(|(id, record)| ((record.uri, record.fingerprint), (id, record.position, record.ended)))
         .collect();
-    let mut batch = Batch::default();
     for source in sources {
         let fingerprint = match source.fingerprint() {
             Ok(fingerprint) => fingerprint,
@@ -96,13 +129,10 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
             counts: Counts::default(),
             forgotten: false,
         };
-        batch.put(Table::Sources, key::source(id), encode(&record));
+        enlisted.added.insert(id, record);
         ids.insert(identity, (id, 0, false));
         enlisted.named.insert(id);
         enlisted.waiting.push(Waiting { id, source, position: 0 });
-    }
-    if !batch.is_empty() {
-        state.commit(&batch)?;
     }
     enlisted.waiting.sort_by_key(|w| w.id);
     Ok(enlisted)
@@ -122,17 +152,4 @@ pub fn share_out(waiting: Vec<Waiting>, lanes: u64, member: Member) -> Vec<Vec<L
         }
     }
     shares
-}
-
-/// What tells the sources that `state` knows from other sources.
-///
-/// # Errors
-/// [`StateError`] when the state cannot be read.
-pub fn digest(state: &State) -> Result<String, StateError> {
-    let mut digest = Digest::default();
-    let sources = state.view()?.sources()?;
-    for (id, source) in &sources {
-        digest.add(&id.0.to_be_bytes(), format!("{} {}", source.uri, source.fingerprint).as_bytes());
-    }
-    Ok(format!("{} sources, {digest}", sources.len()))
 }

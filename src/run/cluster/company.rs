@@ -7,7 +7,7 @@ use super::{ClusterError, go_back};
 use crate::config::{Config, graph_settings};
 use crate::run::Options;
 use crate::run::member::Member;
-use crate::run::sources::{Enlisted, digest, enlist};
+use crate::run::sources::{Enlisted, enlist};
 use crate::state::State;
 use crate::store::remote::{RemoteStore, Server};
 
@@ -24,7 +24,7 @@ pub(in crate::run) struct Company {
 }
 
 impl Company {
-    /// Waits until all processes are there, and takes `state` to where all stand. `new` says whether it was made just now.
+    /// Waits until all processes are there, and takes `state` to where all stand. `new` says whether it never ran.
     ///
     /// # Errors
     /// When a process does not come, is different or gone, or the state cannot be read or written.
@@ -38,6 +38,7 @@ impl Company {
     ) -> anyhow::Result<Self> {
         let Some(cluster) = options.cluster.as_ref().filter(|_| member.of > 1) else {
             let enlisted = enlist(state, &options.sources)?;
+            enlisted.keep(state)?;
             return Ok(Company { enlisted, all: state.clone(), met: Met::default(), server: None });
         };
         let terms =
@@ -46,7 +47,10 @@ impl Company {
         let prepared = go_back(state, meeting.start, config.engine.max_lag_epochs)
             .map_err(anyhow::Error::from)
             .and_then(|()| Ok(enlist(state, &options.sources)?))
-            .and_then(|enlisted| Ok((enlisted, digest(state)?)))
+            .and_then(|enlisted| {
+                let sources = enlisted.digest(state)?;
+                Ok((enlisted, sources))
+            })
             .and_then(|(enlisted, sources)| {
                 let server = (member.process > 0).then(|| serve(state, &cluster.hosts[member.process]));
                 Ok((enlisted, sources, server.transpose()?))
@@ -58,7 +62,16 @@ impl Company {
                 return Err(error);
             }
         };
-        let met = meeting.ready(&sources, server.as_ref().map(Server::address), tell, interrupted)?;
+        let store = server.as_ref().map(Server::address);
+        let met = meeting.ready(&sources, store, &|| enlisted.keep(state), tell, interrupted).inspect_err(
+            |_| {
+                // What cannot be read here may be what differs.
+                enlisted
+                    .failed
+                    .iter()
+                    .for_each(|failed| tell(&format!("{}: {}", failed.source, failed.reason)));
+            },
+        )?;
         let mut shards = vec![state.clone()];
         for (process, address) in &met.stores {
             let place = format!("the state of process {process} ({})", cluster.hosts[*process]);

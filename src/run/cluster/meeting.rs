@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ClusterError, Options};
 use crate::message::{receive, send};
 use crate::run::member::Member;
+use crate::state::StateError;
 
 /// What a process says first to process 0.
 const TO_AGREE: &[u8; 16] = b"kinetograph ag 1";
@@ -19,6 +20,8 @@ const FOR_DATA: &[u8; 16] = b"kinetograph da 1";
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long a stranger may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
+/// How much longer than process 0 the others wait, so that it can say who did not come.
+const LONGER: Duration = Duration::from_secs(10);
 /// How often it is said who is waited for.
 const REMIND: Duration = Duration::from_secs(5);
 
@@ -29,7 +32,7 @@ pub(in crate::run) struct Terms {
     pub(in crate::run) alike: BTreeMap<String, String>,
     /// The last epoch that its store has.
     pub(in crate::run) epoch: u64,
-    /// Whether its store was made just now.
+    /// Whether its store never ran.
     pub(in crate::run) new: bool,
 }
 
@@ -127,7 +130,7 @@ impl<'m> Meeting<'m> {
             match said {
                 Ok(Say::Hello(process, theirs)) if (1..self.member.of).contains(&(process as usize)) => {
                     let process = process as usize;
-                    if hellos.contains_key(&process) {
+                    if self.lines.get(&process).is_some_and(here) {
                         let reason = format!("process {process} is here already");
                         let _ = send(&mut line, &Say::Refused(reason));
                         continue;
@@ -171,7 +174,8 @@ impl<'m> Meeting<'m> {
             }
         }
         let state = |terms: &Terms| if terms.new { "new" } else { "one to go on with" }.to_string();
-        if theirs.new != ours.new {
+        // A new one goes with those that were waiting for it when they were stopped.
+        if theirs.new != ours.new && theirs.epoch.max(ours.epoch) > 0 {
             return differs("its state", state(theirs), state(ours));
         }
         Ok(())
@@ -192,7 +196,8 @@ impl<'m> Meeting<'m> {
         };
         send(&mut line, &Say::Hello(self.member.process as u32, terms.clone())).map_err(&gone)?;
         // Process 0 waits for the others meanwhile, with a patience of its own.
-        match self.hear(0, &mut line, Some(&mut wait))? {
+        wait.until = Instant::now() + self.options.patience + LONGER;
+        match self.hear(0, &mut line, &mut wait)? {
             Say::Start(start) => self.start = start,
             Say::Refused(reason) => return Err(ClusterError::Refused { address, reason }),
             _ => return Err(gone(io::ErrorKind::InvalidData.into())),
@@ -201,23 +206,25 @@ impl<'m> Meeting<'m> {
         Ok(())
     }
 
-    /// This process stands at the start, knows `sources`, and lets its store be read at `store`. Waits until all are so far, and
-    /// connects everybody with everybody.
+    /// This process stands at the start, knows `sources`, and lets its store be read at `store`. Waits until all are so far, lets
+    /// this one `keep` the sources, as now all know the same, and connects everybody with everybody.
     ///
     /// # Errors
-    /// [`ClusterError`] when one is different or gone.
+    /// [`ClusterError`] when one is different or gone, or what `keep` says.
     pub(in crate::run) fn ready(
         mut self,
         sources: &str,
         store: Option<SocketAddr>,
+        keep: &dyn Fn() -> Result<(), StateError>,
         tell: &dyn Fn(&str),
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Met, ClusterError> {
         let mut stores = BTreeMap::new();
+        let mut wait = Wait::new(self.options.patience, tell, interrupted);
         if self.member.process == 0 {
             for process in 1..self.member.of {
                 let Some(mut line) = self.lines.remove(&process) else { continue };
-                let said = self.hear(process, &mut line, None)?;
+                let said = self.hear(process, &mut line, &mut wait)?;
                 let peer = line.peer_addr().map_err(self.gone(process))?;
                 self.lines.insert(process, line);
                 match said {
@@ -244,14 +251,20 @@ impl<'m> Meeting<'m> {
                     _ => return Err(self.gone(process)(io::ErrorKind::InvalidData.into())),
                 }
             }
+            if let Err(error) = keep() {
+                self.give_up(&error.to_string());
+                return Err(error.into());
+            }
             self.say_to_all(&Say::Go)?;
         } else {
             self.say_to_all(&Say::Ready(sources.to_string(), store.map_or(0, |store| store.port())))?;
             let Some(mut line) = self.lines.remove(&0) else { return Err(self.missing(0, "")) };
-            let said = self.hear(0, &mut line, None)?;
+            // Process 0 waits for the others meanwhile.
+            wait.until += LONGER;
+            let said = self.hear(0, &mut line, &mut wait)?;
             self.lines.insert(0, line);
             match said {
-                Say::Go => {}
+                Say::Go => keep()?,
                 Say::Refused(reason) => {
                     return Err(ClusterError::Refused { address: self.address(0), reason });
                 }
@@ -315,31 +328,24 @@ impl<'m> Meeting<'m> {
     }
 
     /// What `process` says next; while nothing comes, `wait` says whether to go on.
-    fn hear(
-        &self,
-        process: usize,
-        line: &mut TcpStream,
-        wait: Option<&mut Wait<'_>>,
-    ) -> Result<Say, ClusterError> {
+    fn hear(&self, process: usize, line: &mut TcpStream, wait: &mut Wait<'_>) -> Result<Say, ClusterError> {
         let gone = self.gone(process);
-        if let Some(wait) = wait {
-            line.set_read_timeout(Some(AGAIN)).map_err(&gone)?;
-            loop {
-                match line.peek(&mut [0]) {
-                    Ok(_) => break,
-                    Err(error)
-                        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
-                    {
-                        if (wait.interrupted)() {
-                            return Err(ClusterError::Interrupted);
-                        }
+        line.set_read_timeout(Some(AGAIN)).map_err(&gone)?;
+        loop {
+            match line.peek(&mut [0]) {
+                Ok(_) => break,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    if !wait.goes_on(&format!("process {process} ({})", self.address(process)))? {
+                        return Err(gone(io::Error::other("it is there, but says nothing")));
                     }
-                    Err(error) => return Err(gone(error)),
                 }
+                Err(error) => return Err(gone(error)),
             }
         }
+        line.set_read_timeout(Some(INTRODUCTION)).map_err(&gone)?;
+        let said = receive(line).map_err(&gone)?;
         line.set_read_timeout(None).map_err(&gone)?;
-        receive(line).map_err(&gone)
+        Ok(said)
     }
 
     fn say_to_all(&mut self, say: &Say) -> Result<(), ClusterError> {
@@ -362,6 +368,13 @@ fn connect(address: &str, greeting: &[u8; 16]) -> io::Result<TcpStream> {
     line.set_nodelay(true)?;
     line.write_all(greeting)?;
     Ok(line)
+}
+
+/// Whether somebody is still at the other end of `line`.
+fn here(line: &TcpStream) -> bool {
+    let peeked = line.set_nonblocking(true).and_then(|()| line.peek(&mut [0]));
+    let back = line.set_nonblocking(false);
+    back.is_ok() && matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Waiting for somebody, with an end.

@@ -1,5 +1,6 @@
 //! Timely over connections that were made already.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -74,15 +75,19 @@ fn quiet_about_broken_lines() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let said = panic.payload();
-            let said = said
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| said.downcast_ref::<&str>().copied())
-                .unwrap_or_default();
-            if !BROKEN.iter().any(|broken| said.contains(broken)) {
+            if !is_broken_line(panic.payload()) {
                 usual(panic);
             }
         }));
     });
+}
+
+/// Whether somebody panicked because a connection broke.
+pub(in crate::run) fn is_broken_line(panic: &(dyn Any + Send)) -> bool {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or_default();
+    BROKEN.iter().any(|broken| said.contains(broken))
 }
