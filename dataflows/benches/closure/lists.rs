@@ -246,9 +246,9 @@ fn plain(given: impl Iterator<Item = Given>) -> Plain {
     }
     let place: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(at, node)| (*node, at)).collect();
     let mut union_find: UnionFind<usize> = UnionFind::new(nodes.len());
-    inter.iter().for_each(|(a, b)| drop(union_find.union(place[a], place[b])));
-    for of_track in views.values() {
-        of_track.windows(2).for_each(|two| drop(union_find.union(place[&two[0]], place[&two[1]])));
+    let within = views.values().flat_map(|views| views.windows(2).map(|two| (two[0], two[1])));
+    for (a, b) in inter.iter().copied().chain(within) {
+        union_find.union(place[&a], place[&b]);
     }
     let labels = union_find.into_labeling();
     let seconds = start.elapsed().as_secs_f64();
