@@ -205,7 +205,7 @@ impl State {
     /// [`StateError`] when the store cannot be read.
     pub fn view(&self) -> Result<View<'_>, StateError> {
         if !self.shards.is_empty() {
-            return shards::view(&self.shards, None, self.place());
+            return shards::view(&self.shards, None, &self.place());
         }
         Ok(View::new(self.store.snapshot()?, self.place()))
     }
@@ -224,7 +224,7 @@ impl State {
         if !(since..=now).contains(&epoch) {
             return Err(StateError::NotKept { place: self.place(), asked: epoch, since, now });
         }
-        shards::view(&self.shards, Some(epoch), self.place())
+        shards::view(&self.shards, Some(epoch), &self.place())
     }
 
     /// The earliest epoch that this can be shown at.

@@ -16,14 +16,13 @@ use serde_json::Value;
 use video::Videos;
 
 /// Small cells, so that the codebook grows on the way, and clusters of two, so that there are edges.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 6] = [
     "engine.slice_frames=16",
     "graph.closure.min_cluster=2",
     "graph.neighbours.codebook.growing.cap=24",
     "observe.segment_frames=32",
     "track.frames=10",
     "ingest.max_side=320",
-    "budget.nodes=70",
 ];
 
 /// Processes that run one graph.
@@ -132,17 +131,22 @@ fn one_graph_on_any_number_of_processes_and_workers_which_may_change() {
     let videos = Videos::find().short();
     let dir = tempfile::tempdir().unwrap();
     let whole = [dir.path().join("whole")];
+    // A quarter of what there is goes again.
+    let all = [dir.path().join("all")];
+    done(&run(&all[0], &videos, &[]).output().unwrap());
+    let budget = format!("budget.nodes={}", stats(&all)["nodes"].as_u64().unwrap() * 3 / 4);
+    let with = |workers: &'static str| ["--set", budget.as_str(), "--workers", workers];
     // The third comes in a second run.
-    done(&run(&whole[0], &videos[..2], &["--workers", "2"]).output().unwrap());
-    done(&run(&whole[0], &videos, &["--workers", "1"]).output().unwrap());
+    done(&run(&whole[0], &videos[..2], &with("2")).output().unwrap());
+    done(&run(&whole[0], &videos, &with("1")).output().unwrap());
     let expected = stats(&whole);
     assert!(expected["inter_edges"].as_u64().unwrap() > 0, "nothing was found: the test shows nothing");
     assert!(expected["cells"].as_u64().unwrap() > 1, "the codebook did not grow: the test shows less");
     assert!(expected["retired"].as_u64().unwrap() > 0, "nothing was retired: the test shows less");
     for (of, first, then) in [(2, "1", "2"), (2, "2", "1"), (4, "1", "1")] {
         let cluster = Cluster::new(of);
-        cluster.run(&videos[..2], &["--workers", first]);
-        cluster.run(&videos, &["--workers", then]);
+        cluster.run(&videos[..2], &with(first));
+        cluster.run(&videos, &with(then));
         let got = cluster.stats();
         for key in ["digests", "epoch", "nodes", "pairs", "retired", "frames", "log_epochs"] {
             assert_eq!(got[key], expected[key], "{key} of {of} processes, {first} workers, then {then}");

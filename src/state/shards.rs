@@ -49,15 +49,27 @@ fn missing(process: u32, of: u32) -> String {
     format!("a graph in {of} shards: shard {process} is missing; name each with a --state of its own")
 }
 
+/// How often snapshots are taken again when one was taken so much later that it cannot go back to the others without loss.
+const ATTEMPTS: usize = 8;
+
 /// All of `shards`, in order, as of `epoch`, or as of the last that all have.
 ///
 /// # Errors
 /// [`StateError`] when a store cannot be read, or a shard cannot go back so far.
-pub(super) fn view<'s>(
-    shards: &'s [State],
-    epoch: Option<u64>,
-    place: String,
-) -> Result<View<'s>, StateError> {
+pub(super) fn view<'s>(shards: &'s [State], epoch: Option<u64>, place: &str) -> Result<View<'s>, StateError> {
+    let mut attempts = 1;
+    loop {
+        let (joined, whole) = joined(shards, epoch)?;
+        if whole || epoch.is_some() || attempts == ATTEMPTS {
+            return Ok(View::new(Box::new(joined), place.to_string()));
+        }
+        attempts += 1;
+    }
+}
+
+/// The shards' snapshots, and whether none lacks crops that were there at their epoch: while others commit, a shard that is read
+/// later than the first may have to go back to what is gone for good.
+fn joined(shards: &[State], epoch: Option<u64>) -> Result<(Joined<'_>, bool), StateError> {
     let mut views = Vec::new();
     for state in shards {
         views.push((state, state.view()?));
@@ -66,16 +78,16 @@ pub(super) fn view<'s>(
     for (_, view) in &views {
         last = last.min(view.epoch()?);
     }
-    let shown = epoch.unwrap_or(last);
-    let mut joined = Joined { shards: Vec::new(), epoch: shown.min(last) };
-    for (state, view) in views {
-        joined.shards.push(if view.epoch()? > joined.epoch {
-            state.rewound(view, joined.epoch)?.into_snapshot()
-        } else {
-            view.into_snapshot()
-        });
+    let mut joined = Joined { shards: Vec::new(), epoch: epoch.unwrap_or(last).min(last) };
+    let mut whole = true;
+    for (state, mut view) in views {
+        if view.epoch()? > joined.epoch {
+            view = state.rewound(view, joined.epoch)?;
+            whole &= view.retired_since() == 0;
+        }
+        joined.shards.push(view.into_snapshot());
     }
-    Ok(View::new(Box::new(joined), place))
+    Ok((joined, whole))
 }
 
 /// One snapshot of each shard, in order.

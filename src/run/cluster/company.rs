@@ -1,6 +1,8 @@
 //! From a state and a list of sources to processes that are ready to run together; or to one that runs alone.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use super::meeting::{Meeting, Met, Terms};
 use super::{ClusterError, go_back};
@@ -52,7 +54,8 @@ impl Company {
                 Ok((enlisted, sources))
             })
             .and_then(|(enlisted, sources)| {
-                let server = (member.process > 0).then(|| serve(state, &cluster.hosts[member.process]));
+                let server = (member.process > 0)
+                    .then(|| serve(state, member.process, &cluster.hosts[member.process]));
                 Ok((enlisted, sources, server.transpose()?))
             });
         let (enlisted, sources, server) = match prepared {
@@ -76,7 +79,7 @@ impl Company {
         for (process, address) in &met.stores {
             let place = format!("the state of process {process} ({})", cluster.hosts[*process]);
             let store = RemoteStore::new(&address.to_string(), &place);
-            shards.push(State::over_existing(std::sync::Arc::new(store), place.as_ref())?);
+            shards.push(State::over_existing(Arc::new(store), place.as_ref())?);
         }
         let all = if member.process == 0 { State::of_shards(shards)? } else { state.clone() };
         Ok(Company { enlisted, all, met, server })
@@ -84,20 +87,15 @@ impl Company {
 }
 
 /// Lets process 0 read `state`, at the host that `address` names and a port of the system's choice.
-fn serve(state: &State, address: &str) -> Result<Server, ClusterError> {
+fn serve(state: &State, process: usize, address: &str) -> Result<Server, ClusterError> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let listen = |error| ClusterError::Listen { process: 0, address: format!("{host}:0"), error };
+    let listen = |error| ClusterError::Listen { process, address: format!("{host}:0"), error };
     let listener = TcpListener::bind(format!("{host}:0")).map_err(listen)?;
     Server::start(listener, state.store()).map_err(listen)
 }
 
 /// What must be the same everywhere, for the same log to give the same graph.
-fn alike(
-    config: &Config,
-    options: &Options,
-    member: Member,
-    space: &str,
-) -> std::collections::BTreeMap<String, String> {
+fn alike(config: &Config, options: &Options, member: Member, space: &str) -> BTreeMap<String, String> {
     let mut alike = graph_settings(config, space);
     let engine = &config.engine;
     for (name, value) in [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -364,7 +364,14 @@ impl<'m> Meeting<'m> {
 }
 
 fn connect(address: &str, greeting: &[u8; 16]) -> io::Result<TcpStream> {
-    let mut line = TcpStream::connect(address)?;
+    let mut line = Err(io::Error::new(io::ErrorKind::NotFound, "no such host"));
+    for address in address.to_socket_addrs()? {
+        line = TcpStream::connect_timeout(&address, INTRODUCTION);
+        if line.is_ok() {
+            break;
+        }
+    }
+    let mut line = line?;
     line.set_nodelay(true)?;
     line.write_all(greeting)?;
     Ok(line)
