@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, Sender};
 use crossbeam::select;
 use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
+use kinetograph_dataflows::graph::node::{CellId, List};
 use kinetograph_dataflows::graph::policy::Deciding;
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::Tally;
@@ -18,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::cluster::{Agreed, Message};
 use super::hydrate::{Decided, Stored};
 use super::member::Member;
-use super::outputs::{EpochOutputs, Everywhere, Slice};
+use super::outputs::{Changes, EpochOutputs, Everywhere, NewNode, Slice};
 use super::worker::Share;
 use super::{Settings, Shared, changes};
 use crate::budget::Evicting;
@@ -249,10 +250,20 @@ impl Committer {
             self.shared.restore();
             return Ok(());
         }
-        let everywhere = self.everywhere(&mut outputs);
         let mut retired = self.retiring.remove(&epoch).unwrap_or_default();
-        let (decided, told) = match self.member.process {
-            0 => self.decide(epoch, &everywhere, &retired),
+        let (decided, told) = match (self.member.process, self.member.of) {
+            (0, 1) => {
+                let nodes: Vec<_> = outputs.nodes.iter().map(|n| (n.view.id, n.vector.clone())).collect();
+                self.decide(
+                    epoch,
+                    Told { nodes: &nodes, cells: &outputs.cells, lists: &outputs.lists },
+                    &retired,
+                )
+            }
+            (0, _) => {
+                let Everywhere { nodes, cells, lists } = &outputs.everywhere;
+                self.decide(epoch, Told { nodes, cells, lists }, &retired)
+            }
             _ => (Vec::new(), Vec::new()),
         };
         if self.member.of > 1 {
@@ -292,31 +303,19 @@ impl Committer {
         Ok(())
     }
 
-    /// What decisions are taken from: of one process, what it has itself.
-    fn everywhere(&self, outputs: &mut EpochOutputs) -> Everywhere {
-        match self.member.of {
-            1 => Everywhere {
-                nodes: outputs.nodes.iter().map(|n| (n.view.id, n.vector.clone())).collect(),
-                cells: outputs.cells.clone(),
-                lists: outputs.lists.clone(),
-            },
-            _ => std::mem::take(&mut outputs.everywhere),
-        }
-    }
-
     /// Decisions about the codebook, and nodes that are to go, after the changes of `epoch` and those that are `retired` in it.
     fn decide(
         &mut self,
         epoch: Epoch,
-        everywhere: &Everywhere,
+        Told { nodes, cells, lists }: Told<'_>,
         retired: &[NodeId],
     ) -> (Vec<Decision>, Vec<NodeId>) {
-        for (node, vector) in &everywhere.nodes {
+        for (node, vector) in nodes {
             self.vectors.insert(*node, vector.clone());
             self.evicting.came(*node, epoch);
         }
-        everywhere.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
-        let lists = everywhere.lists.iter().map(|(((node, cell), list), diff)| (*node, *cell, list, *diff));
+        cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
+        let lists = lists.iter().map(|(((node, cell), list), diff)| (*node, *cell, list, *diff));
         self.evicting.lists(lists);
         for node in retired {
             self.vectors.remove(node);
@@ -450,6 +449,13 @@ impl Committer {
         add(&tallies.commit_ns, took.as_nanos() as u64);
         tallies.commit_max_ns.fetch_max(took.as_nanos() as u64, Ordering::Relaxed);
     }
+}
+
+/// What decisions are taken from: changes of one epoch, of all processes.
+struct Told<'e> {
+    nodes: &'e [NewNode],
+    cells: &'e Changes<(NodeId, CellId)>,
+    lists: &'e Changes<((NodeId, CellId), List)>,
 }
 
 fn counts(tally: &Tally) -> Counts {

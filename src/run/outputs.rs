@@ -72,12 +72,15 @@ pub struct EpochOutputs {
 #[derive(Debug, Default)]
 pub struct Everywhere {
     /// New nodes with their vectors.
-    pub nodes: Vec<(NodeId, Arc<[f32]>)>,
+    pub nodes: Vec<NewNode>,
     /// Node to cell.
     pub cells: Changes<(NodeId, CellId)>,
     /// Node and cell to list.
     pub lists: Changes<((NodeId, CellId), List)>,
 }
+
+/// A node with its vector.
+pub type NewNode = (NodeId, Arc<[f32]>);
 
 impl EpochOutputs {
     /// Takes in another worker's share of the same epoch.
