@@ -55,18 +55,28 @@ pub fn score(a: &[f32], b: &[f32]) -> Score {
 /// The canonical scores of one vector (d values) against each row of `rows` (n x d, row-major) into `out` (n): to the
 /// bit what [`score`] gives for each, faster.
 pub fn scores(a: &[f32], rows: &[f32], out: &mut [f32]) {
+    let d = a.len();
+    scores_by(a, |at| &rows[at * d..(at + 1) * d], out);
+}
+
+/// [`scores`] of `rows` (n of d values each) wherever they are.
+pub fn scores_of(a: &[f32], rows: &[&[f32]], out: &mut [f32]) {
+    scores_by(a, |at| rows[at], out);
+}
+
+fn scores_by<'a>(a: &[f32], row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         if std::is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor was just seen to have AVX-512F.
-            return unsafe { wide::scores_avx512(a, rows, out) };
+            return unsafe { wide::scores_avx512(a, row, out) };
         }
         if std::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor was just seen to have AVX2.
-            return unsafe { wide::scores_avx2(a, rows, out) };
+            return unsafe { wide::scores_avx2(a, row, out) };
         }
     }
-    scores_with(a, rows, out, portable::<4>, portable::<1>);
+    scores_with(a, row, out, portable::<4>, portable::<1>);
 }
 
 /// Whole blocks of a vector.
@@ -74,28 +84,26 @@ type Blocks<'a> = &'a [[f32; LANES]];
 
 /// [`scores`] with `four` and `one` to sum whole blocks of a vector against those of four rows and of one.
 #[inline(always)]
-fn scores_with(
+fn scores_with<'a>(
     a: &[f32],
-    rows: &[f32],
+    row: impl Fn(usize) -> &'a [f32],
     out: &mut [f32],
     four: impl Fn(Blocks<'_>, [Blocks<'_>; 4]) -> [[f32; LANES]; 4],
     one: impl Fn(Blocks<'_>, [Blocks<'_>; 1]) -> [[f32; LANES]; 1],
 ) {
-    let d = a.len();
-    if d == 0 {
+    if a.is_empty() {
         return out.fill(0.0);
     }
     let (blocks, rest) = a.as_chunks::<LANES>();
-    let mut fours = out.chunks_exact_mut(4);
-    let mut quads = rows.chunks_exact(4 * d);
-    for (out, quad) in fours.by_ref().zip(quads.by_ref()) {
-        let rows = [&quad[..d], &quad[d..2 * d], &quad[2 * d..3 * d], &quad[3 * d..]];
+    let (fours, ones) = out.as_chunks_mut::<4>();
+    let first = 4 * fours.len();
+    for (at, out) in fours.iter_mut().enumerate() {
+        let rows: [&[f32]; 4] = std::array::from_fn(|r| row(4 * at + r));
         let lanes = four(blocks, rows.map(|row| row.as_chunks().0));
-        for r in 0..4 {
-            out[r] = total(lanes[r], rest, rows[r]);
-        }
+        *out = std::array::from_fn(|r| total(lanes[r], rest, rows[r]));
     }
-    for (out, row) in fours.into_remainder().iter_mut().zip(quads.remainder().chunks_exact(d)) {
+    for (at, out) in ones.iter_mut().enumerate() {
+        let row = row(first + at);
         let [lanes] = one(blocks, [row.as_chunks().0]);
         *out = total(lanes, rest, row);
     }
@@ -149,13 +157,13 @@ mod wide {
     use super::{Blocks, LANES, scores_with};
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn scores_avx512(a: &[f32], rows: &[f32], out: &mut [f32]) {
-        scores_with(a, rows, out, |a, r| four_avx512(a, r), |a, r| one_avx512(a, r));
+    pub(super) fn scores_avx512<'a>(a: &[f32], row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+        scores_with(a, row, out, |a, r| four_avx512(a, r), |a, r| one_avx512(a, r));
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn scores_avx2(a: &[f32], rows: &[f32], out: &mut [f32]) {
-        scores_with(a, rows, out, |a, r| four_avx2(a, r), |a, r| one_avx2(a, r));
+    pub(super) fn scores_avx2<'a>(a: &[f32], row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+        scores_with(a, row, out, |a, r| four_avx2(a, r), |a, r| one_avx2(a, r));
     }
 
     #[inline]
@@ -259,7 +267,14 @@ mod tests {
             let (a, rows) = (random(d, &mut rng), random(n * d, &mut rng));
             let (mut fast, mut plain) = (vec![1.0; n], vec![2.0; n]);
             scores(&a, &rows, &mut fast);
-            scores_with(&a, &rows, &mut plain, portable::<4>, portable::<1>);
+            let row = |at: usize| &rows[at * d..(at + 1) * d];
+            scores_with(&a, row, &mut plain, portable::<4>, portable::<1>);
+            let (mut apart, rows_apart) = (vec![3.0; n], (0..n).map(row).collect::<Vec<_>>());
+            scores_of(&a, &rows_apart, &mut apart);
+            assert_eq!(
+                fast.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+                apart.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            );
             for i in 0..n {
                 let row = &rows[i * d..(i + 1) * d];
                 assert_eq!(Score(fast[i]), score(&a, row), "row {i} of {n}, d {d}");
