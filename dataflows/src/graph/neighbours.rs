@@ -4,6 +4,7 @@ mod best;
 mod cell_index;
 mod draft;
 mod gone;
+mod learner;
 mod merge;
 mod offers;
 mod part;
@@ -26,6 +27,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use self::cell_index::{CellIndex, Changes, Outcome};
+use self::learner::Learner;
 use self::merge::merge;
 use self::rules::{Rules, Share};
 use super::cells::{Query, locate};
@@ -97,8 +99,9 @@ pub fn search<'s>(
         separation_ns: settings.separation_ns(),
         min_rows: settings.min_cell(),
         storage: settings.storage,
+        sketching: settings.sketching,
     };
-    let shares = settings.shares.max(1);
+    let (shares, sketching) = (settings.shares.max(1), settings.sketching);
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
     let data = data.flat_map(move |(cell, row)| (0..shares).map(move |s| ((cell, s), row.clone())));
     let queries = queries.flat_map(move |(cell, query)| (0..shares).map(move |s| ((cell, s), query.clone())));
@@ -114,6 +117,7 @@ pub fn search<'s>(
 
     builder.build(move |_| {
         let mut cells: HashMap<(CellId, usize), CellIndex> = HashMap::new();
+        let mut learner = Learner::new(sketching);
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         move |frontiers| {
             data.for_each(|input, updates| {
@@ -144,7 +148,8 @@ pub fn search<'s>(
                     let share = Share { index, of: shares };
                     let entry = cells.entry((cell, index));
                     let index = entry.or_insert_with(|| CellIndex::new(rules, share));
-                    let Outcome { lists: changed, scored: count, refused } = index.apply(changes);
+                    let Outcome { lists: changed, scored: count, refused } =
+                        index.apply(changes, learner.basis());
                     if index.is_empty() {
                         cells.remove(&(cell, share.index));
                     }
@@ -163,6 +168,7 @@ pub fn search<'s>(
                         misfits.give((text, epoch, 1));
                     }
                 }
+                learner.learn(cells.values());
             }
         }
     });

@@ -5,13 +5,17 @@
 //! one, and whoever uses it compares with floors lowered by that much ([`bound::lowered`]): what is dropped could
 //! not have mattered, and what is left is scored again by [`score`](super::score::score).
 
+mod basis;
 mod batch;
 pub mod bound;
 mod panels;
+mod sketch;
 mod tile;
 
+pub use basis::Basis;
 pub use batch::{Batch, Hit, Late};
 pub use panels::{Panels, Storage};
+pub use sketch::{Sketch, Sketching};
 pub use tile::{Kernel, LATES, ROWS, Tile};
 
 #[cfg(test)]

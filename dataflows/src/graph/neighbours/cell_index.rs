@@ -11,11 +11,11 @@ use hashbrown::HashMap;
 
 use super::super::cells::Query;
 use super::super::node::{List, Row};
-use super::super::product::bound::{error, norm};
+use super::super::product::{Basis, Sketch, Sketching};
 use super::best::Best;
 use super::gone::Gone;
 use super::offers::{News, Slot};
-use super::part::{Member, Part, Role};
+use super::part::{Member, Part, Reach, Role};
 use super::rules::{Rules, Share};
 use crate::id::NodeId;
 
@@ -50,8 +50,8 @@ struct Change {
 /// The lists before an epoch, of the queries it touches.
 pub(super) type Before = HashMap<NodeId, Option<List>>;
 
-/// Norms and distances are rounded up to this, so that the error of fast scores seldom grows.
-const STEP: f64 = 1.0 / 65536.0;
+/// Members a cell has before it is worth choosing what the product sees of them.
+const SKETCH_FROM: usize = 512;
 
 #[derive(Debug)]
 pub(super) struct CellIndex {
@@ -63,11 +63,12 @@ pub(super) struct CellIndex {
     pub(super) parts: Vec<Part>,
     slots: HashMap<NodeId, Slot>,
     rows: usize,
-    /// No vector is longer.
-    norm: f64,
-    /// No stored row is further from its vector.
-    off: f64,
-    /// How far a fast score can be from the canonical one.
+    /// What the product sees of the members.
+    pub(super) sketch: Sketch,
+    /// How many members there were when that was chosen.
+    sketched_at: usize,
+    reach: Reach,
+    /// How far a fast score can be below the canonical one; with whole vectors, above it too.
     pub(super) error: f32,
 }
 
@@ -80,8 +81,9 @@ impl CellIndex {
             parts: Vec::new(),
             slots: HashMap::new(),
             rows: 0,
-            norm: 0.0,
-            off: 0.0,
+            sketch: Sketch::Whole,
+            sketched_at: 0,
+            reach: Reach::default(),
             error: 0.0,
         }
     }
@@ -90,8 +92,8 @@ impl CellIndex {
         self.slots.is_empty()
     }
 
-    /// Carries out one epoch's changes.
-    pub(super) fn apply(&mut self, changes: Changes) -> Outcome {
+    /// Carries out one epoch's changes. `basis` is what the worker has learnt of its vectors.
+    pub(super) fn apply(&mut self, changes: Changes, basis: Option<&Arc<Basis>>) -> Outcome {
         let mut outcome = Outcome::default();
         let was_open = self.rows >= self.rules.min_rows;
         let gone: Gone = changes.gone_rows.iter().copied().collect();
@@ -113,6 +115,9 @@ impl CellIndex {
         for (order, member) in arrivals.into_iter().enumerate() {
             let (part, _) = self.put(member);
             arrived[part].push(order);
+        }
+        if let Some(basis) = basis {
+            self.sketch(basis);
         }
         let open = self.rows >= self.rules.min_rows;
         if open != was_open {
@@ -172,7 +177,8 @@ impl CellIndex {
             self.length = rows.min_by_key(|r| r.id).map_or(0, |r| r.vector.len());
             let part = |_| Part::new(self.length, self.rules.storage);
             self.parts = (0..self.share.of).map(part).collect();
-            (self.norm, self.off, self.error) = (0.0, 0.0, 0.0);
+            (self.sketch, self.sketched_at) = (Sketch::Whole, 0);
+            (self.reach, self.error) = (Reach::default(), 0.0);
         }
         let mut by_node: BTreeMap<NodeId, Change> = BTreeMap::new();
         for id in changes.gone_rows {
@@ -294,20 +300,65 @@ impl CellIndex {
     fn put(&mut self, member: Member) -> Slot {
         let (id, part) = (member.id, self.share.part(member.id));
         self.rows += usize::from(member.row != Role::Not);
-        let norm = norm(&member.node.vector);
-        let off = self.parts[part].push(member);
+        let reach = self.reach.and(self.parts[part].push(member, &self.sketch));
         let slot = (part, self.parts[part].members.len() - 1);
         self.slots.insert(id, slot);
-        if norm > self.norm || off > self.off {
-            self.norm = self.norm.max((norm / STEP).ceil() * STEP);
-            self.off = self.off.max((off / STEP).ceil() * STEP);
-            self.error = error(self.length, self.norm, self.off);
-            for part in &mut self.parts {
-                (0..part.members.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
-            }
-        }
         self.parts[part].set_floor(slot.1, self.rules.k, self.error);
+        if reach != self.reach {
+            self.reach_to(reach);
+        }
         slot
+    }
+
+    fn reach_to(&mut self, reach: Reach) {
+        self.reach = reach;
+        self.error = self.sketch.error(self.length, reach.norm, reach.longest, reach.off);
+        for part in &mut self.parts {
+            (0..part.members.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
+        }
+    }
+
+    /// Chooses what the product is to see, when there are members enough and twice as many as the last time.
+    fn sketch(&mut self, basis: &Arc<Basis>) {
+        let (members, from) = match self.rules.sketching {
+            Sketching::Never => return,
+            Sketching::Measured => (self.slots.len(), SKETCH_FROM),
+            Sketching::First(_) => (self.slots.len(), 1),
+        };
+        if basis.d() != self.length || members < from.max(2 * self.sketched_at) {
+            return;
+        }
+        self.sketched_at = members;
+        let sketch = match self.rules.sketching {
+            Sketching::First(count) => {
+                Sketch::Shadow { basis: basis.clone(), directions: count.clamp(1, basis.len()) }
+            }
+            _ => {
+                let sample: Vec<_> = self.sample(Sketch::sample(members)).collect();
+                // A query meets its share of them.
+                Sketch::choose(basis, &sample, members / self.share.of, 2 * self.rules.k)
+            }
+        };
+        if !sketch.is(&self.sketch) {
+            self.sketch = sketch;
+            let (d, storage) = (self.length, self.rules.storage);
+            let parts = self.parts.iter_mut();
+            let reach = parts.map(|part| part.sketch_again(d, storage, &self.sketch));
+            let reach = reach.fold(Reach::default(), Reach::and);
+            self.reach_to(reach);
+        }
+    }
+
+    /// How many members there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// At most `count` members' vectors, evenly over all.
+    pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = &[f32]> {
+        let step = self.slots.len().div_ceil(count.max(1)).max(1);
+        let members = self.parts.iter().flat_map(|part| &part.members);
+        members.step_by(step).map(|member| &*member.node.vector)
     }
 
     /// Takes a member out; the last one of its part takes its place.

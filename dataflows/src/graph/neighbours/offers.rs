@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::super::node::Neighbour;
+use super::super::product::bound::lowered;
 use super::super::product::{Batch, Hit, Kernel, Late};
-use super::super::score::score;
+use super::super::score::{Score, scores_of};
 use super::cell_index::{Before, CellIndex};
 use super::draft::Draft;
 use super::part::{Part, Role};
@@ -50,29 +51,37 @@ struct Meeting {
     drafts: Vec<Option<Draft>>,
 }
 
+/// Panels whose hits are gathered before they are scored: the best by fast score go first and raise the floor for the others.
+const BLOCK: usize = 32;
+/// Rows scored with one new member at a time.
+const FOUR: usize = 4;
+
 impl CellIndex {
     /// Offers every pair with a new member to both sides. Returns how many pairs there were.
     pub(super) fn offer_all(&mut self, news: &News, before: &mut Before) -> u64 {
         let mut scored = 0;
+        let (k, values) = (self.rules.k, self.sketch.values(self.length));
+        let mut sketch = Vec::with_capacity(values);
         for part in 0..self.parts.len() {
             let other = self.share.meets(part);
             let first = if news.all { 0 } else { news.old[part] };
             let members = self.parts[part].members.len();
-            for from in (first..members).step_by(Batch::size(self.length)) {
-                let lates = from..members.min(from + Batch::size(self.length));
+            for from in (first..members).step_by(Batch::size(values)) {
+                let lates = from..members.min(from + Batch::size(values));
                 let mut meeting = Meeting {
                     lates: lates.clone(),
                     part,
                     other,
-                    batch: Batch::new(self.length, Kernel::best()),
+                    batch: Batch::new(values, Kernel::best()),
                     drafts: Vec::new(),
                 };
                 for at in lates {
-                    let member = &self.parts[part].members[at];
+                    let Part { members, panels, floors } = &self.parts[part];
+                    let member = &members[at];
                     let rows = news.meets((part, at), member.query == Role::Known, other);
-                    let floor = self.parts[part].floors[at];
-                    meeting.batch.push(&member.node.vector, Late { rows, floor });
-                    let draft = || Draft::new(2 * self.rules.k, floor, self.error);
+                    panels.read(at, &mut sketch);
+                    meeting.batch.push(&sketch, Late { rows, floor: floors[at] });
+                    let draft = || Draft::new(2 * k, member.floor(k));
                     meeting.drafts.push((member.query == Role::New).then(draft));
                     scored += rows as u64;
                 }
@@ -84,70 +93,106 @@ impl CellIndex {
 
     fn meet(&mut self, mut meeting: Meeting, before: &mut Before) {
         let mut hits = Vec::new();
-        for panel in 0..meeting.batch.panels() {
-            let Part { panels, floors, .. } = &self.parts[meeting.other];
-            meeting.batch.propose(panels, panel, floors, &mut hits);
-            for hit in hits.drain(..) {
-                self.propose(hit, &mut meeting, before);
+        for block in (0..meeting.batch.panels()).step_by(BLOCK) {
+            for panel in block..meeting.batch.panels().min(block + BLOCK) {
+                let Part { panels, floors, .. } = &self.parts[meeting.other];
+                meeting.batch.propose(panels, panel, floors, &mut hits);
             }
+            hits.sort_unstable_by(|a, b| a.late.cmp(&b.late).then(b.fast.total_cmp(&a.fast)));
+            for of_late in hits.chunk_by(|a, b| a.late == b.late) {
+                self.propose(of_late, &mut meeting, before);
+            }
+            hits.clear();
         }
         for (at, draft) in meeting.lates.zip(meeting.drafts) {
-            let slot = (meeting.part, at);
-            for row in draft.into_iter().flat_map(Draft::places) {
-                self.offer(slot, (meeting.other, row), before);
+            for (score, row) in draft.into_iter().flat_map(Draft::best) {
+                self.offer((meeting.part, at), (meeting.other, row), Score(score), before);
             }
             self.parts[meeting.part].set_floor(at, self.rules.k, self.error);
         }
     }
 
-    /// A pair that may change a list of either side.
-    fn propose(&mut self, hit: Hit, meeting: &mut Meeting, before: &mut Before) {
-        let Hit { late, row, fast } = hit;
-        let (new, old) = ((meeting.part, meeting.lates.start + late), (meeting.other, row));
-        let (a, b) = (self.member(new), self.member(old));
-        if !self.rules.eligible((a.id, a.pts_ns), (b.id, b.pts_ns)) {
-            return;
-        }
-        let (to_new, to_old) = (a.wants(b), b.wants(a));
-        if to_new {
-            self.offer_fast(new, Some(late), (old, fast), meeting, before);
-        }
-        if to_old {
-            let together = meeting.part == meeting.other && meeting.lates.contains(&row);
-            let late = together.then(|| row - meeting.lates.start);
-            self.offer_fast(old, late, (new, fast), meeting, before);
+    /// Pairs of one new member that may change a list of either side, best first by fast score.
+    fn propose(&mut self, hits: &[Hit], meeting: &mut Meeting, before: &mut Before) {
+        let Some(late) = hits.first().map(|hit| hit.late) else { return };
+        let new = (meeting.part, meeting.lates.start + late);
+        let mut hits = hits.iter();
+        loop {
+            // Four at a time take little longer than one.
+            let (mut rows, mut count) = ([(0, false, false); FOUR], 0);
+            while count < FOUR
+                && let Some(hit) = hits.next()
+            {
+                let (to_new, to_old) = self.wanted(hit, new, meeting);
+                if to_new || to_old {
+                    rows[count] = (hit.row, to_new, to_old);
+                    count += 1;
+                }
+            }
+            let rows = &rows[..count];
+            let mut vectors: [&[f32]; FOUR] = [&[]; FOUR];
+            for (vector, (row, ..)) in vectors.iter_mut().zip(rows) {
+                *vector = &self.member((meeting.other, *row)).node.vector;
+            }
+            let mut scores = [0.0; FOUR];
+            scores_of(&self.member(new).node.vector, &vectors[..count], &mut scores[..count]);
+            for ((row, to_new, to_old), score) in rows.iter().zip(scores) {
+                if *to_new {
+                    let row = (meeting.other, *row);
+                    self.offer_or_draft(new, Some(late), (row, Score(score)), meeting, before);
+                }
+                if *to_old {
+                    let together = meeting.part == meeting.other && meeting.lates.contains(row);
+                    let late = together.then(|| row - meeting.lates.start);
+                    self.offer_or_draft((meeting.other, *row), late, (new, Score(score)), meeting, before);
+                }
+            }
+            if count < FOUR {
+                return;
+            }
         }
     }
 
-    /// Offers a row with its fast score to a query, which is `late` in the meeting if it is one of the new.
-    fn offer_fast(
+    /// Whether the new one of a pair is to be offered the row, and whether the row's own list is to be offered the new one.
+    fn wanted(&self, hit: &Hit, new: Slot, meeting: &Meeting) -> (bool, bool) {
+        let old = (meeting.other, hit.row);
+        let reaches = |(part, at): Slot| {
+            let floor = self.parts[part].floors[at];
+            hit.fast >= floor || hit.fast.is_nan()
+        };
+        let (to_new, to_old) = (reaches(new), reaches(old));
+        if !(to_new || to_old) {
+            return (false, false);
+        }
+        let (a, b) = (self.member(new), self.member(old));
+        let eligible = self.rules.eligible((a.id, a.pts_ns), (b.id, b.pts_ns));
+        (eligible && to_new && a.wants(b), eligible && to_old && b.wants(a))
+    }
+
+    /// Offers a row to a query by its canonical score: through its draft if it is one of the new and has one, `late` in the meeting.
+    fn offer_or_draft(
         &mut self,
         query: Slot,
         late: Option<usize>,
-        (row, fast): (Slot, f32),
+        (row, score): (Slot, Score),
         meeting: &mut Meeting,
         before: &mut Before,
     ) {
-        let floor = &mut self.parts[query.0].floors[query.1];
-        if fast < *floor {
-            return;
-        }
         match late.and_then(|late| meeting.drafts[late].as_mut()) {
             Some(draft) => {
-                draft.push(fast, row.1 as u32);
-                *floor = draft.floor();
+                draft.push(score.0, row.1 as u32);
+                self.parts[query.0].floors[query.1] = lowered(draft.floor(), self.error);
             }
-            None => self.offer(query, row, before),
+            None => self.offer(query, row, score, before),
         }
         if let Some(late) = late {
             meeting.batch.lates()[late].floor = self.parts[query.0].floors[query.1];
         }
     }
 
-    /// Offers a row to a query by canonical score.
-    fn offer(&mut self, query: Slot, row: Slot, before: &mut Before) {
+    /// Offers a row to a query by its canonical score.
+    fn offer(&mut self, query: Slot, row: Slot, score: Score, before: &mut Before) {
         let (to, from) = (self.member(query), self.member(row));
-        let score = score(&to.node.vector, &from.node.vector);
         if score.0 < to.floor(self.rules.k) {
             return;
         }

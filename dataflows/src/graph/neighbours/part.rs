@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::super::node::Row;
-use super::super::product::bound::lowered;
-use super::super::product::{Panels, ROWS, Storage};
+use super::super::product::{Panels, ROWS, Sketch, Storage, bound};
 use super::best::Best;
 use crate::id::NodeId;
 
@@ -48,6 +47,41 @@ impl Member {
     }
 }
 
+/// What the error of fast scores depends on, each the largest of some members.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Reach {
+    /// The length of a vector.
+    pub(super) norm: f64,
+    /// The length of a sketch.
+    pub(super) longest: f64,
+    /// How far a stored sketch is from what it is.
+    pub(super) off: f64,
+}
+
+/// Reaches are rounded up to this, so that the error of fast scores seldom grows.
+const STEP: f64 = 1.0 / 65536.0;
+
+impl Reach {
+    /// Of a member, whose sketch is put at the end of `panels`.
+    fn of(member: &Member, sketch: &Sketch, panels: &mut Panels) -> Self {
+        let (vector, mut shadow) = (&member.node.vector, Vec::new());
+        let seen = sketch.of(vector, &mut shadow);
+        let norm = bound::norm(vector);
+        let longest = if sketch.is_whole() { norm } else { bound::norm(seen) };
+        Reach { norm, longest, off: panels.push(seen) }
+    }
+
+    /// The larger of each, rounded up.
+    pub(super) fn and(self, other: Self) -> Self {
+        let larger = |a: f64, b: f64| if b > a { (b / STEP).ceil() * STEP } else { a };
+        Reach {
+            norm: larger(self.norm, other.norm),
+            longest: larger(self.longest, other.longest),
+            off: larger(self.off, other.off),
+        }
+    }
+}
+
 /// Some of a cell's members; a member's place is that of its row in the panels.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -59,16 +93,23 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(d: usize, storage: Storage) -> Self {
-        Part { members: Vec::new(), panels: Panels::new(d, storage), floors: Vec::new() }
+    pub(super) fn new(values: usize, storage: Storage) -> Self {
+        Part { members: Vec::new(), panels: Panels::new(values, storage), floors: Vec::new() }
     }
 
-    /// Puts a member at the end, its floor not yet set. Returns how far its stored row is from its vector.
-    pub(super) fn push(&mut self, member: Member) -> f64 {
-        let off = self.panels.push(&member.node.vector);
+    /// Puts a member at the end, its floor not yet set.
+    pub(super) fn push(&mut self, member: Member, sketch: &Sketch) -> Reach {
+        let reach = Reach::of(&member, sketch, &mut self.panels);
         self.members.push(member);
         self.floors.resize(self.panels.panels() * ROWS, f32::INFINITY);
-        off
+        reach
+    }
+
+    /// Puts another sketch of every member in place of the one that is there.
+    pub(super) fn sketch_again(&mut self, d: usize, storage: Storage, sketch: &Sketch) -> Reach {
+        self.panels = Panels::new(sketch.values(d), storage);
+        let reach = |member: &Member| Reach::of(member, sketch, &mut self.panels);
+        self.members.iter().map(reach).fold(Reach::default(), Reach::and)
     }
 
     /// Takes a member out; the last one takes its place.
@@ -83,6 +124,6 @@ impl Part {
 
     /// Brings a member's floor up to date.
     pub(super) fn set_floor(&mut self, at: usize, k: usize, error: f32) {
-        self.floors[at] = lowered(self.members[at].floor(k), error);
+        self.floors[at] = bound::lowered(self.members[at].floor(k), error);
     }
 }

@@ -27,6 +27,7 @@ pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Reco
         separation_ns: settings.separation_ns(),
         min_rows: settings.min_cell(),
         storage: settings.storage,
+        sketching: settings.sketching,
     };
     let mut stored: BTreeMap<CellId, Vec<&Row>> = BTreeMap::new();
     for row in rows {

@@ -1,6 +1,6 @@
 //! What the lists of a cell follow.
 
-use super::super::product::Storage;
+use super::super::product::{Sketching, Storage};
 use crate::id::NodeId;
 
 /// What lists in a cell follow.
@@ -14,6 +14,8 @@ pub(super) struct Rules {
     pub(super) min_rows: usize,
     /// How rows are kept for the product.
     pub(super) storage: Storage,
+    /// What the product sees of them.
+    pub(super) sketching: Sketching,
 }
 
 impl Rules {
@@ -35,7 +37,7 @@ pub(super) struct Share {
 impl Share {
     /// The part a node is in.
     pub(super) fn part(&self, node: NodeId) -> usize {
-        (spread(node) >> 32) as usize % self.of
+        ((u128::from(spread(node)) * self.of as u128) >> u64::BITS) as usize
     }
 
     /// The part whose rows those of `part` meet here.

@@ -14,7 +14,7 @@ use timely::dataflow::operators::probe::Handle;
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
-use super::super::product::Storage;
+use super::super::product::{Sketching, Storage};
 use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
 use crate::id::{NodeId, SourceId, TrackId};
@@ -213,14 +213,18 @@ fn settings(k: usize, look_into: usize) -> Settings {
 #[test]
 fn at_every_epoch_all_is_as_recomputed() {
     for workers in 1..=3 {
-        for (look_into, k, at_once, shares) in
-            [(1, 3, 1, 1), (2, 3, 4, 1), (1, 10, 7, 2), (2, 1, 1, 3), (3, 2, 3, 2)]
-        {
+        for (look_into, k, at_once, shares, sketching) in [
+            (1, 3, 1, 1, Sketching::Measured),
+            (2, 3, 4, 1, Sketching::First(3)),
+            (1, 10, 7, 2, Sketching::First(8)),
+            (2, 1, 1, 3, Sketching::Never),
+            (3, 2, 3, 2, Sketching::First(1)),
+        ] {
             let what = format!(
-                "{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares"
+                "{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares, {sketching:?}"
             );
             let storage = if shares == 2 { Storage::F16 } else { Storage::F32 };
-            let settings = Settings { shares, storage, ..settings(k, look_into) };
+            let settings = Settings { shares, storage, sketching, ..settings(k, look_into) };
             let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
@@ -252,10 +256,15 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
             ..Step::default()
         };
         let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
-        for (storage, shares) in [(Storage::F32, 1), (Storage::F16, 1), (Storage::F16, 2)] {
-            let settings = Settings { storage, shares, ..settings(5, 1) };
+        for (storage, shares, sketching) in [
+            (Storage::F32, 1, Sketching::Never),
+            (Storage::F16, 1, Sketching::Never),
+            (Storage::F16, 2, Sketching::First(20)),
+            (Storage::F32, 1, Sketching::First(7)),
+        ] {
+            let settings = Settings { storage, shares, sketching, ..settings(5, 1) };
             let outputs = run(&steps, &settings, shares, 1);
-            assert_as_recomputed(&steps, &settings, &outputs, &format!("d {d}, {storage:?}"));
+            assert_as_recomputed(&steps, &settings, &outputs, &format!("d {d}, {storage:?}, {sketching:?}"));
         }
     }
 }

@@ -13,7 +13,27 @@
 //! Since g(m) + g(m') <= g(m + m'), the two differ by at most g(d + d / 16 + 7) |a| |b| + 2 d 2^-150 (1 + g).
 //!
 //! Rows stored in fewer bits are other vectors: b' for b. Then a b' is off by another |a| |b - b'|, where |b - b'| is not
-//! estimated but measured when b is stored; it is 0 when b's values have an exact half-precision form.
+//! estimated but measured when b is stored; it is 0 when b's values have an exact half-precision form. Where a is stored, too, it is
+//! a' b', off by |a - a'| |b'| more.
+//!
+//! # Shadows
+//!
+//! Let the rows of B (m x d) be nearly orthonormal: B B' = 1 + E, |E| <= e (the Frobenius norm, so the spectral one too). Of a
+//! vector a we keep p, computed as B a; each value is off by at most g(d / 16 + 6) |B_i| |a|, so |p - B a| <= c with
+//! c = sqrt(m) g(d / 16 + 6) sqrt(1 + e) |a|. What is left is a~ = a - B' p. For b likewise q and b~, with the same c for the longest vector:
+//!
+//!   a b = (B' p)(B' q) + (B' p) b~ + a~ (B' q) + a~ b~
+//!
+//! - (B' p)(B' q) = p q + p E q <= p q + e |p| |q|
+//! - (B' p) b~ = p (B b - q - E q) <= |p| (c + e |q|); the third term likewise
+//! - a~ b~ <= |a~| |b~|
+//! - |a~|^2 = |a|^2 - 2 (B a) p + |p|^2 + p E p <= |a|^2 - |p|^2 + 2 c |p| + e |p|^2
+//!
+//! So with r >= |a~| and s >= |b~| as one more value of p and q, a b <= p q + r s + 3 e P^2 + 2 c P where P is the longest |p|, at most
+//! sqrt(1 + e) |a| + c. The fast score of (p, r) and (q, s) adds its roundings and what storing them loses; the canonical score of a
+//! and b its own.
+
+use super::basis::Basis;
 
 /// The unit roundoff of f32.
 const U: f64 = 1.0 / (1 << 24) as f64;
@@ -21,14 +41,74 @@ const U: f64 = 1.0 / (1 << 24) as f64;
 const SLACK: f64 = 1.0 + 1e-10;
 
 /// How far the fast score of two vectors of `d` values can be from their canonical score, neither of them longer than
-/// `norm` and the stored one off by at most `stored_off`. Infinite when `norm` is.
+/// `norm` nor stored further than `stored_off` from what it is. Infinite when `norm` is.
 pub fn error(d: usize, norm: f64, stored_off: f64) -> f32 {
-    let roundings = (d + d / 16 + 7) as f64;
-    let g = roundings * U / (1.0 - roundings * U);
-    let underflow = 2.0 * d as f64 * f64::from(f32::from_bits(1)) * (1.0 + g);
-    let error = (g * norm * (norm + stored_off) + norm * stored_off + underflow) * SLACK;
-    let rounded = error as f32;
-    if f64::from(rounded) < error { rounded.next_up() } else { rounded }
+    let g = gamma(d + d / 16 + 7);
+    let stored = norm + stored_off;
+    rounded_up(g * stored * stored + (norm + stored) * stored_off + underflow(d))
+}
+
+/// What [`Sketch`](super::Sketch) needs of the bound for shadows on the first directions of a basis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shadow {
+    /// d, m.
+    values: (usize, usize),
+    /// e.
+    defect: f64,
+}
+
+impl Shadow {
+    pub(super) fn of(basis: &Basis, directions: usize) -> Self {
+        Shadow { values: (basis.d(), directions), defect: basis.defect() }
+    }
+
+    /// c, for vectors no longer than `norm`.
+    fn off(&self, norm: f64) -> f64 {
+        let (d, m) = self.values;
+        let each = gamma(d / 16 + 6) * (1.0 + self.defect).sqrt() * norm + underflow(d);
+        (m as f64).sqrt() * each
+    }
+
+    /// r: how long what `along` leaves of `vector` can be.
+    pub(super) fn left(&self, vector: &[f32], along: &[f32]) -> f32 {
+        let squares = |values: &[f32]| values.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+        let (whole, held) = (squares(vector), squares(along));
+        let length = held.sqrt();
+        let left = whole - held + 2.0 * self.off(whole.sqrt() * SLACK) * length + self.defect * held;
+        // Both sums are rounded, by less than this.
+        let left = left + (whole + held) * 1e-10;
+        rounded_up(left.max(0.0).sqrt())
+    }
+
+    /// How far the fast score of two shadows can be below the canonical score of their vectors.
+    pub(super) fn error(&self, norm: f64, longest: f64, stored_off: f64) -> f32 {
+        let (d, m) = self.values;
+        let off = self.off(norm);
+        let along = (1.0 + self.defect).sqrt() * norm + off;
+        let stored = longest + stored_off;
+        let shadows = 3.0 * self.defect * along * along + 2.0 * off * along;
+        let fast = gamma(m + 2) * stored * stored + (longest + stored) * stored_off + underflow(m + 1);
+        let canonical = gamma(d / 16 + 6) * norm * norm + underflow(d);
+        rounded_up(shadows + fast + canonical)
+    }
+}
+
+/// g(m).
+fn gamma(roundings: usize) -> f64 {
+    let roundings = roundings as f64 * U;
+    roundings / (1.0 - roundings)
+}
+
+/// What products that underflow are off by, over both sums of `d`.
+fn underflow(d: usize) -> f64 {
+    4.0 * d as f64 * f64::from(f32::from_bits(1))
+}
+
+/// The next f32, with room for the roundings of the bound itself.
+fn rounded_up(bound: f64) -> f32 {
+    let bound = bound * SLACK;
+    let rounded = bound as f32;
+    if f64::from(rounded) < bound { rounded.next_up() } else { rounded }
 }
 
 /// A canonical score at or above `floor` has a fast one that is not below this.

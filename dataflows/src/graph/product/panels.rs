@@ -81,6 +81,17 @@ impl Panels {
         }
     }
 
+    /// A row as it is stored (d values), into `row`.
+    pub fn read(&self, at: usize, row: &mut Vec<f32>) {
+        assert!(at < self.len, "row {at} of {}", self.len);
+        let (panel, lane) = (at / ROWS, at % ROWS);
+        row.clear();
+        match &self.stored {
+            Stored::F32(panels) => row.extend(panels[panel].iter().map(|strip| strip.0[lane])),
+            Stored::F16(panels) => row.extend(panels[panel].iter().map(|strip| strip[lane].to_f32())),
+        }
+    }
+
     /// Takes a row out; the last one takes its place.
     pub fn swap_remove(&mut self, at: usize) {
         assert!(at < self.len, "row {at} of {}", self.len);
