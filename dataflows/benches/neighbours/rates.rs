@@ -13,6 +13,7 @@ use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
+use kinetograph_dataflows::graph::product::Sketching;
 use kinetograph_dataflows::graph::score::score;
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
@@ -34,6 +35,7 @@ pub(crate) struct Task {
     pub(crate) batch: usize,
     /// Where vectors are from; clustered ones are made when there is no file.
     pub(crate) file: Option<PathBuf>,
+    pub(crate) sketching: Sketching,
 }
 
 /// Rows of an epoch while loading.
@@ -74,18 +76,20 @@ pub(crate) fn measure(task: &Task) {
         })
         .collect();
     let (lists, after_inserts) = (Lists::default(), Lists::default());
+    let scored = Arc::new(AtomicU64::new(0));
     let (sender, receiver) = channel();
     let of_run = (
         task.clone(),
         Arc::new(rows.clone()),
         lists.clone(),
         after_inserts.clone(),
+        scored.clone(),
         Mutex::new(Some(sender)),
     );
     timely::execute(timely::Config::process(task.workers), move |worker| {
-        let (task, rows, lists, after_inserts, sender) = &of_run;
+        let (task, rows, lists, after_inserts, scored, sender) = &of_run;
         let sender = if worker.index() == 0 { sender.lock().expect("one takes it").take() } else { None };
-        run(worker, task, rows, lists, after_inserts, sender.as_ref());
+        run(worker, task, rows, (lists, after_inserts), scored, sender.as_ref());
     })
     .expect("timely starts");
     let measured: Measured = receiver.recv().expect("worker 0 measured");
@@ -110,12 +114,12 @@ pub(crate) fn measure(task: &Task) {
     let (of_all, mutual_kept) = kept(task, &lists).unwrap_or((found as f64 / compared as f64, f64::NAN));
     let mutual_kept = if mutual_kept.is_nan() { "null".to_owned() } else { format!("{mutual_kept:.4}") };
     leave(task, &vectors, &lists);
-    let Task { rows, d, workers, cap, look_into, inserts, batch, file } = task;
+    let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching } = task;
     let of = if file.is_some() { "file" } else { "clustered" };
     let Measured { load_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(*inserts, insert_s),
         rate(*inserts, delete_s),
@@ -169,8 +173,8 @@ fn run(
     worker: &mut timely::worker::Worker,
     task: &Task,
     rows: &[Row],
-    lists: &Lists,
-    after_inserts: &Lists,
+    (lists, after_inserts): (&Lists, &Lists),
+    scored: &Arc<AtomicU64>,
     sender: Option<&Sender<Measured>>,
 ) {
     let growing =
@@ -179,10 +183,11 @@ fn run(
         k: K,
         codebook: growing,
         look_into: task.look_into,
+        sketching: task.sketching,
         shares: if task.cap == 0 { task.workers } else { 1 },
         ..Settings::default()
     };
-    let (scored, moved) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let moved = Arc::new(Mutex::new(Vec::new()));
     let probe = Handle::new();
     let (mut input, mut decisions) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (row_input, rows) = scope.new_input::<Vec<(Row, Epoch, Diff)>>();

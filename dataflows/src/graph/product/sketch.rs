@@ -48,7 +48,9 @@ const ROWS: (usize, usize) = (256, 4096);
 const STEP: usize = 16;
 /// What it takes to score a pair again, beside the product's time for one value of a pair: for the pair, and for each value.
 /// Measured.
-const AGAIN: (f64, f64) = (400.0, 3.0);
+const AGAIN: (f64, f64) = (400.0, 8.0);
+/// The part of the whole vector's cost that a shadow may have: making shadows costs, too.
+const WORTH: f64 = 0.6;
 /// What a pair takes beside its values.
 const PAIR: f64 = 8.0;
 
@@ -144,7 +146,7 @@ impl Sketch {
             |passed: usize, values: usize| values as f64 + PAIR + again * 2.0 * passed as f64 / pairs as f64;
         let costs = passed.iter().enumerate().map(|(at, passed)| (cost(*passed, (at + 1) * STEP), at));
         match costs.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((least, at)) if least < 0.9 * d as f64 => {
+            Some((least, at)) if least < WORTH * d as f64 => {
                 Sketch::Shadow { basis: basis.clone(), directions: (at + 1) * STEP - 1 }
             }
             _ => Sketch::Whole,
