@@ -5,10 +5,8 @@
 
 pub mod held;
 pub mod names;
-pub mod operators;
 pub mod ops;
 pub mod timings;
-pub mod turn;
 pub mod vectors;
 
 use std::cell::RefCell;
@@ -30,12 +28,12 @@ use crate::export::folder::Folder;
 use crate::export::table::Tsv;
 use crate::export::{files, tensors};
 use crate::peak_rss::peak_rss_bytes;
+use crate::turn::{Given, Graph, Labels};
 use crate::verify::Rules;
 use held::Held;
 use names::{Live, Names};
 use ops::{Change, Fault, Op, Ops};
 use timings::{Rates, Timings, Turn};
-use turn::{Given, Graph};
 use vectors::{Vectors, VectorsError};
 
 /// After so many epochs in which nothing was given or decided, nothing is left to decide: a cell that is too large is looked
@@ -146,7 +144,7 @@ impl Bench {
         Ok(Bench {
             names: Names::default(),
             row_of: HashMap::new(),
-            graph: Graph::start(workers, &config.graph)?,
+            graph: Graph::start(workers, &config.graph, Labels::default())?,
             held: Held::default(),
             codebook: Codebook::default(),
             deciding: Deciding::new(config.graph.neighbours.clone()),

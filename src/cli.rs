@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError, ENVIRONMENT};
 
 /// Everything went well.
 pub const OK: u8 = 0;
-/// The answer is no: `verify` found differences, or no source of a `run` could be read.
+/// The answer is no: `verify` found differences, no source of a `run` or not every picture of `embed` could be read.
 pub const NO: u8 = 1;
 /// The command line or the configuration is wrong.
 pub const USAGE: u8 = 2;
@@ -33,8 +33,8 @@ pub const FAILED: u8 = 3;
 #[command(
     name = "kinetograph",
     version,
-    after_help = "Exit codes: 0 done; 1 the answer is no (verify found differences, no source could be read); \
-                  2 wrong command line or configuration; 3 something failed."
+    after_help = "Exit codes: 0 done; 1 the answer is no (verify found differences, no source or not every picture could be \
+                  read); 2 wrong command line or configuration; 3 something failed."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -146,9 +146,18 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(OK);
             }
             eprintln!("kinetograph: {}", in_words(&error));
-            ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
+            ExitCode::from(if is_usage(&error) { USAGE } else { FAILED })
         }
     }
+}
+
+/// Whether what was asked for could not be, whatever the state of anything.
+fn is_usage(error: &anyhow::Error) -> bool {
+    #[cfg(feature = "ingest")]
+    if error.downcast_ref::<crate::run::cluster::ClusterError>().is_some_and(|error| error.is_usage()) {
+        return true;
+    }
+    error.is::<ConfigError>()
 }
 
 /// The error and what caused it, leaving out causes that it already quotes.

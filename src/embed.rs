@@ -31,6 +31,8 @@ pub type Describe<'d> = dyn FnMut(&[&[u8]]) -> Result<Vec<f32>, String> + 'd;
 pub struct Embedded {
     /// Pictures.
     pub count: usize,
+    /// Pictures that could not be read.
+    pub left_out: usize,
     /// Values a picture.
     pub dim: usize,
     /// The list of names, one a line in the order of the rows.
@@ -51,6 +53,17 @@ pub enum FolderError {
         /// The file system's reason.
         source: io::Error,
     },
+    /// Of all there is nothing that can be read.
+    #[error("{folder}: none of the {count} pictures in this folder can be read")]
+    NoneReadable {
+        /// The folder.
+        folder: PathBuf,
+        /// Files that end like a picture.
+        count: usize,
+    },
+    /// Something that ends like a picture and is a pipe, a socket or a device.
+    #[error("{0}: not a regular file")]
+    NotAFile(PathBuf),
     /// A file is not the picture its name says.
     #[error("{file}: it cannot be read as a picture ({reason}); remove it from the folder or repair it")]
     Picture {
@@ -74,29 +87,51 @@ pub enum FolderError {
 
 /// Embeds every jpeg and png under `images`, in the order of their paths relative to it: an n x d float32 tensor
 /// [`TENSOR`] in `out`, and beside it `*.names.txt` with a relative path a line. Pictures of other sizes are resized to
-/// 96 x 96, whatever their shape. Both files appear whole or not at all.
+/// 96 x 96, whatever their shape. Both files appear whole or not at all. A picture that cannot be read is left out, and `tell`
+/// hears why.
 ///
 /// # Errors
-/// [`FolderError`], which names the file.
-pub fn folder(images: &Path, out: &Path, describe: &mut Describe<'_>) -> Result<Embedded, FolderError> {
-    let mut names = Vec::new();
-    collect(images, "", &mut BTreeSet::new(), &mut names)?;
-    names.sort_unstable();
-    if names.is_empty() {
+/// [`FolderError`], which names the file: when none can be read, or something else fails than a picture.
+pub fn folder(
+    images: &Path,
+    out: &Path,
+    describe: &mut Describe<'_>,
+    tell: &mut dyn FnMut(&FolderError),
+) -> Result<Embedded, FolderError> {
+    let mut found = Vec::new();
+    collect(images, "", &mut BTreeSet::new(), &mut found)?;
+    found.sort_unstable();
+    if found.is_empty() {
         return Err(FolderError::Empty(images.into()));
     }
-    let mut values = Vec::new();
+    let (mut names, mut values) = (Vec::with_capacity(found.len()), Vec::new());
     let mut dim = None;
-    for batch in names.chunks(BATCH) {
-        let crops = batch.iter().map(|name| read(&images.join(name))).collect::<Result<Vec<_>, _>>()?;
+    for batch in found.chunks(BATCH) {
+        let mut crops = Vec::with_capacity(batch.len());
+        let first = names.len();
+        for name in batch {
+            match read(&images.join(name)) {
+                Ok(crop) => {
+                    crops.push(crop);
+                    names.push(name.as_str());
+                }
+                Err(error) => tell(&error),
+            }
+        }
+        if crops.is_empty() {
+            continue;
+        }
         let crops: Vec<&[u8]> = crops.iter().map(Vec::as_slice).collect();
-        let refused = |reason| FolderError::Describe { file: images.join(&batch[0]), reason };
+        let refused = |reason| FolderError::Describe { file: images.join(names[first]), reason };
         let rows = describe(&crops).map_err(refused)?;
-        let d = *dim.get_or_insert(rows.len() / batch.len());
-        if rows.len() != d * batch.len() || d == 0 {
-            return Err(refused(format!("{} values for {} pictures", rows.len(), batch.len())));
+        let d = *dim.get_or_insert(rows.len() / crops.len());
+        if rows.len() != d * crops.len() || d == 0 {
+            return Err(refused(format!("{} values for {} pictures", rows.len(), crops.len())));
         }
         values.extend(rows);
+    }
+    if names.is_empty() {
+        return Err(FolderError::NoneReadable { folder: images.into(), count: found.len() });
     }
     let dim = dim.unwrap_or(0);
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -107,15 +142,20 @@ pub fn folder(images: &Path, out: &Path, describe: &mut Describe<'_>) -> Result<
     let list = out.with_extension("names.txt");
     let list_bytes = (names.join("\n") + "\n").into_bytes();
     write_whole([(&list, list_bytes.as_slice()), (out, file.as_slice())])?;
-    Ok(Embedded { count: names.len(), dim, names: list })
+    Ok(Embedded { count: names.len(), left_out: found.len() - names.len(), dim, names: list })
 }
 
 /// One picture as a crop: [`BYTES`] of RGB.
 ///
 /// # Errors
-/// [`FolderError::Picture`] or [`FolderError::Io`], naming the file.
+/// [`FolderError::Picture`], [`FolderError::NotAFile`] or [`FolderError::Io`], naming the file.
 pub fn read(file: &Path) -> Result<Vec<u8>, FolderError> {
-    let encoded = fs::read(file).map_err(|source| FolderError::Io { file: file.into(), source })?;
+    let io = |source| FolderError::Io { file: file.into(), source };
+    // Looks before it opens: opening a pipe would wait for its writer.
+    if !fs::metadata(file).map_err(io)?.is_file() {
+        return Err(FolderError::NotAFile(file.into()));
+    }
+    let encoded = fs::read(file).map_err(io)?;
     let picture = image::load_from_memory(&encoded)
         .map_err(|e| FolderError::Picture { file: file.into(), reason: e.to_string() })?
         .into_rgb8();
@@ -126,8 +166,8 @@ pub fn read(file: &Path) -> Result<Vec<u8>, FolderError> {
     Ok(picture.into_raw())
 }
 
-/// The pictures under `root`/`below`, by their names relative to `root`, with slashes. `visited` holds the folders looked
-/// at, so that a link back up ends.
+/// What ends like a picture under `root`/`below`, by its name relative to `root`, with slashes. `visited` holds the folders
+/// looked at, so that a link back up ends.
 fn collect(
     root: &Path,
     below: &str,
@@ -147,7 +187,7 @@ fn collect(
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         if path.is_dir() {
             collect(root, &relative, visited, names)?;
-        } else if path.is_file() && matches!(extension.as_str(), "jpg" | "jpeg" | "png") {
+        } else if matches!(extension.as_str(), "jpg" | "jpeg" | "png") {
             names.push(relative);
         }
     }
@@ -210,8 +250,8 @@ mod tests {
         }
         fs::write(dir.path().join("notes.txt"), "not a picture").unwrap();
         let out = dir.path().join("out.safetensors");
-        let embedded = folder(dir.path(), &out, &mut mean_colour).unwrap();
-        assert_eq!((embedded.count, embedded.dim), (3, 3));
+        let embedded = folder(dir.path(), &out, &mut mean_colour, &mut |error| panic!("{error}")).unwrap();
+        assert_eq!((embedded.count, embedded.left_out, embedded.dim), (3, 0, 3));
         assert_eq!(
             fs::read_to_string(dir.path().join("out.names.txt")).unwrap(),
             "a.png\nb/two.png\nc.JPEG\n"
@@ -227,17 +267,25 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_picture_is_named() {
+    fn an_unreadable_picture_is_named_and_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("broken.jpg"), b"\xff\xd8\xffnot really").unwrap();
         let out = dir.path().join("out.safetensors");
-        let error = folder(dir.path(), &out, &mut mean_colour).unwrap_err();
-        assert!(
-            matches!(&error, FolderError::Picture { file, .. } if file.ends_with("broken.jpg")),
-            "{error}"
-        );
+        let embed = || {
+            let mut told = Vec::new();
+            let done = folder(dir.path(), &out, &mut mean_colour, &mut |e| told.push(e.to_string()));
+            (done, told)
+        };
+        assert!(matches!(embed().0, Err(FolderError::Empty(_))));
+        fs::write(dir.path().join("broken.jpg"), b"\xff\xd8\xffnot really").unwrap();
+        std::os::unix::fs::symlink("nowhere.png", dir.path().join("link.png")).unwrap();
+        let (done, told) = embed();
+        assert!(matches!(done, Err(FolderError::NoneReadable { count: 2, .. })));
+        assert!(told[0].contains("broken.jpg") && told[1].contains("link.png"), "{told:?}");
         assert!(!out.exists());
-        fs::remove_file(dir.path().join("broken.jpg")).unwrap();
-        assert!(matches!(folder(dir.path(), &out, &mut mean_colour), Err(FolderError::Empty(_))));
+        image::RgbImage::new(8, 8).save(dir.path().join("good.png")).unwrap();
+        let (done, told) = embed();
+        let done = done.unwrap();
+        assert_eq!((done.count, done.left_out, told.len()), (1, 2, 2));
+        assert_eq!(fs::read_to_string(done.names).unwrap(), "good.png\n");
     }
 }

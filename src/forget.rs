@@ -10,7 +10,6 @@ mod chosen;
 mod codebook;
 mod erase;
 mod history;
-mod step;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,9 +20,9 @@ use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::{self, Epoch};
 use kinetograph_dataflows::id::NodeId;
 
+use crate::epoch::Changes;
 use crate::run::changes;
 use crate::run::hydrate::{Stored, stored};
-use crate::run::outputs::EpochOutputs;
 use crate::state::record::{Counts, EpochLog, Erasing, Shard, SourceRecord};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, key, now_s};
@@ -31,10 +30,10 @@ use crate::store::lmdb::Compacted;
 use crate::store::{Batch, StoreError, Table};
 use crate::train::checkpoint::CheckpointError;
 use crate::train::checkpoint::strike::Struck;
+use crate::turn::{self, Given, Labels};
 
 pub use chosen::Chosen;
 pub use erase::finish;
-use step::{Step, step};
 
 /// What is to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,7 +254,7 @@ fn transaction(
     for (order, decision) in decisions.iter().enumerate() {
         batch.put(Table::Decisions, key::decision(epoch, order as u64), encode(decision));
     }
-    let mut delta = changes::delta(&outputs, &retired);
+    let mut delta = changes::delta(std::iter::empty(), &outputs, &retired);
     history::scrub_delta(&mut delta, &chosen.nodes);
     let log = EpochLog {
         decisions: decisions.into_iter().map(|decision| (epoch, decision)).collect(),
@@ -304,7 +303,7 @@ impl Graph<'_> {
         stored: Stored,
         gone: &[NodeId],
         start: Epoch,
-    ) -> Result<EpochOutputs, ForgetError> {
+    ) -> Result<Changes, ForgetError> {
         let [restored, outputs] = self.step(Step {
             epoch: start,
             decisions: stored.decisions,
@@ -325,7 +324,7 @@ impl Graph<'_> {
         stored: Stored,
         gone: &[NodeId],
         epoch: Epoch,
-    ) -> Result<(EpochOutputs, Vec<Decision>), ForgetError> {
+    ) -> Result<(Changes, Vec<Decision>), ForgetError> {
         let gone: BTreeSet<NodeId> = gone.iter().copied().collect();
         let mut rows = stored.rows;
         rows.retain(|row| !gone.contains(&row.id));
@@ -343,19 +342,51 @@ impl Graph<'_> {
         Ok((outputs, decisions))
     }
 
-    fn step(&self, given: Step) -> Result<[EpochOutputs; 2], ForgetError> {
+    /// What the two epochs of `step` change.
+    fn step(&self, step: Step) -> Result<[Changes; 2], ForgetError> {
         let failed = |reason: String| ForgetError::Graph { place: self.place.to_string(), reason };
-        let outputs = step(self.settings, given, self.workers).map_err(failed)?;
-        match outputs.iter().flat_map(|outputs| &outputs.misfits).next() {
+        let Step { epoch, decisions, rows, then, classes } = step;
+        let mut given: [Given; 2] = Default::default();
+        given[0].rows = rows.into_iter().map(|row| (row, 1)).collect();
+        given[1].rows = then;
+        for (effective, decision) in decisions {
+            // Those of later epochs do not matter yet.
+            if let Some(given) = given.get_mut(effective.saturating_sub(epoch) as usize) {
+                given.decisions.push(decision);
+            }
+        }
+        let turn = || -> anyhow::Result<[Changes; 2]> {
+            let mut graph = turn::Graph::start(self.workers, self.settings, classes)?;
+            let [first, second] = given;
+            let changes = [graph.turn(epoch, first)?.0, graph.turn(epoch + 1, second)?.0];
+            graph.finish()?;
+            Ok(changes)
+        };
+        let changes = turn().map_err(|error| failed(error.to_string()))?;
+        match changes.iter().flat_map(|changes| &changes.misfits).next() {
             Some(misfit) => Err(failed(misfit.clone())),
-            None => Ok(outputs),
+            None => Ok(changes),
         }
     }
 }
 
+/// What the graph is given in two epochs.
+struct Step {
+    /// The first of them.
+    epoch: Epoch,
+    /// Decisions with the epoch they take effect at, in order.
+    decisions: Vec<(Epoch, Decision)>,
+    /// What there is in the first epoch.
+    rows: Vec<Row>,
+    /// What comes and goes in the second.
+    then: Vec<(Row, graph::Diff)>,
+    /// Labels of classes from before.
+    classes: Labels,
+}
+
 /// Every derived record of a state, as going.
-fn held(view: &View<'_>) -> Result<EpochOutputs, StateError> {
-    Ok(EpochOutputs {
+fn held(view: &View<'_>) -> Result<Changes, StateError> {
+    Ok(Changes {
         cells: view.cells()?.into_iter().map(|record| (record, -1)).collect(),
         groups: view.groups()?.into_iter().map(|record| (record, -1)).collect(),
         lists: view.lists()?.into_iter().map(|record| (record, -1)).collect(),
@@ -363,6 +394,6 @@ fn held(view: &View<'_>) -> Result<EpochOutputs, StateError> {
         inter: view.inter()?.into_iter().map(|record| (record, -1)).collect(),
         pairs: view.pairs()?.into_iter().map(|record| (record, -1)).collect(),
         classes: view.classes()?.into_iter().map(|record| (record, -1)).collect(),
-        ..EpochOutputs::default()
+        ..Changes::default()
     })
 }

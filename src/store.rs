@@ -107,6 +107,14 @@ pub enum StoreError {
         /// The state's folder.
         place: String,
     },
+    /// The folder was deleted, moved or replaced while this process had it open: what it wrote since is gone with it.
+    #[error(
+        "{place}: this state was deleted or moved while it was in use; put it back or give another --state, and start again"
+    )]
+    Gone {
+        /// The state's folder.
+        place: String,
+    },
     /// A commit to a store that was opened for reading.
     #[error("{place}: this state was opened for reading only")]
     ReadOnly {

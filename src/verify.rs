@@ -44,8 +44,10 @@ pub fn verify(
     let view = state.view()?;
     let mut report = Report { epoch: view.epoch()?, ..Report::default() };
 
+    progress("nodes", 0, 0);
     let (sources, sources_check) = inputs::sources(&view)?;
     let (nodes, mut check) = inputs::nodes(&view, &sources, report.epoch)?;
+    progress("vectors", 0, nodes.len());
     let (vectors, vectors_check) = inputs::vectors(&view, &nodes)?;
     let (crops, crops_check) = inputs::crops(&view, &nodes, progress)?;
     inputs::complete(&mut check, &nodes, &crops, &vectors);
@@ -65,6 +67,7 @@ pub fn verify(
     let tracks = recompute::tracks(nodes.keys().copied());
     let members = members(nodes, vectors, &codebook, progress);
     report.push(compare::cells(&view, &members)?);
+    progress("groups", 0, members.len());
     report.push(compare::groups(&view, &members, &codebook)?);
 
     let (lists, check) =
@@ -83,15 +86,18 @@ pub fn verify(
         &clusters,
         compare::cluster_words,
     )?);
+    progress("inter", 0, clusters.len());
     let inter = recompute::inter(&clusters);
     drop(clusters);
     report.push(compare::set("inter", |see| each(view.inter(), see), &inter, compare::edge_words)?);
+    progress("pairs", 0, inter.len());
     let mut pairs = recompute::pairs(&inter, &tracks);
     if rules.max_pairs_per_node > 0 {
         pairs = recompute::at_most(pairs, rules.max_pairs_per_node);
     }
     report.push(compare::set("pairs", |see| view.each_pair(see), &pairs, compare::pair_words)?);
     drop(pairs);
+    progress("classes", 0, ids.len());
     let nodes: Vec<NodeId> = tracks.values().flatten().copied().collect();
     report.push(compare::classes(&view, &recompute::classes(&nodes, &tracks, &inter))?);
     Ok(report)

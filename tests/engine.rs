@@ -219,6 +219,41 @@ fn two_runs_on_one_state_do_not_get_in_each_others_way() {
 }
 
 #[test]
+fn a_state_that_is_deleted_under_a_run_ends_it_also_when_there_is_nothing_to_do() {
+    for source in ["test://?frames=20", "test://?frames=100000&width=160&height=120"] {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let mut engine = kinetograph(&["run", "--no-train", "--quiet", source, "--state"]);
+        let mut engine = engine.arg(&state).stderr(Stdio::piped()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let waits = |engine: &mut std::process::Child| {
+            assert!(engine.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(Instant::now() < until);
+        };
+        let frames = || {
+            let output = kinetograph(&["stats", "--json", "--state"]).arg(&state).output().unwrap();
+            serde_json::from_slice(&output.stdout).map_or(0, |stats: Value| stats["frames"].as_u64().unwrap())
+        };
+        while frames() < 20 {
+            waits(&mut engine);
+        }
+        std::fs::remove_dir_all(&state).unwrap();
+        while engine.try_wait().unwrap().is_none() {
+            if Instant::now() > until {
+                engine.kill().unwrap();
+                panic!("{source}: it went on without its state");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = engine.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("deleted") && said.contains(state.to_str().unwrap()), "{said}");
+    }
+}
+
+#[test]
 fn a_state_of_the_papers_preset_opens_again() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");

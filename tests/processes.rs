@@ -5,7 +5,7 @@
 
 mod video;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -221,14 +221,33 @@ fn processes_that_are_not_alike_or_do_not_come_are_named() {
     let said = both((&videos, &["--workers", "1"]), (&videos, &["--workers", "2"]));
     assert!(said.iter().all(|said| said.contains("--workers")), "{said:?}");
     let said = both((&videos, &[]), (&videos[..1], &[]));
-    assert!(said.iter().all(|said| said.contains("the list of sources")), "{said:?}");
+    let lacking = Path::new(&videos[1]).file_name().unwrap().to_str().unwrap();
+    let named = |said: &String| said.contains("number 2 of the list of sources") && said.contains(lacking);
+    assert!(said.iter().all(named), "{said:?}");
     // Nothing is left of it.
+    cluster.states.iter().for_each(|state| drop(std::fs::remove_dir_all(state)));
     cluster.run(&videos, &[]);
-    let lanes = refused(&cluster.command(0, &videos, &["--set", "engine.lanes=3"]).output().unwrap());
-    assert!(lanes.contains("engine.lanes"), "{lanes}");
-    std::fs::write(cluster.hosts(), "here\n").unwrap();
-    let hosts = refused(&cluster.command(0, &videos, &[]).output().unwrap());
-    assert!(hosts.contains("line 1") && hosts.contains("host:port"), "{hosts}");
+}
+
+/// Somebody looks which ports are open, and stays: the others come all the same.
+#[test]
+fn strangers_who_say_nothing_keep_nobody_waiting() {
+    let videos = Videos::find().small();
+    let cluster = Cluster::new(2);
+    // Longer than one stranger may be silent, and far less than all, one after the other.
+    let patience = ["--patience", "12"];
+    let first = cluster.start(0, &videos, &patience);
+    let hosts = std::fs::read_to_string(cluster.hosts()).unwrap();
+    let address = hosts.lines().next().unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut strangers = Vec::new();
+    while strangers.len() < 12 {
+        strangers.extend(TcpStream::connect(address));
+        assert!(Instant::now() < until, "nobody listens");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let second = cluster.start(1, &videos, &patience);
+    [first, second].into_iter().for_each(|child| done(&child.wait_with_output().unwrap()));
 }
 
 /// One is told to stop: the other says so, and that is no failure.

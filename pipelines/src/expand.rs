@@ -24,27 +24,55 @@ pub const VIDEO_EXTENSIONS: [&str; 32] = [
 ///   searches folders;
 /// - `file://` with an absolute path, or `test://` (see the crate's page).
 ///
-/// A path that exists is never read as a pattern. Links are resolved, and a file reached twice is listed once.
+/// A path that exists is never read as a pattern. Links are resolved, and a file reached twice is listed once. What a search
+/// comes by and cannot read is [skipped](Listing::skipped), and said.
 ///
 /// # Errors
 /// The first argument that gives nothing: [`IngestError::Missing`] for a path, [`IngestError::NoMatch`] for a
 /// folder or pattern without a video, [`IngestError::BadPattern`], [`IngestError::BadUri`],
 /// [`IngestError::BadTestPattern`], or what the system says to a folder that cannot be listed.
-pub fn expand(arguments: &[String]) -> Result<Vec<Source>, IngestError> {
-    let mut found = Vec::new();
+pub fn expand(arguments: &[String]) -> Result<Listing, IngestError> {
+    let mut found = Listing::default();
     for argument in arguments {
         expand_one(argument, &mut found)?;
     }
     let mut seen = BTreeSet::new();
-    found.retain(|source: &Source| seen.insert(source.uri.clone()));
-    tell_apart(&mut found);
+    found.sources.retain(|source| seen.insert(source.uri.clone()));
+    let mut told = BTreeSet::new();
+    found.skipped.retain(|skipped| told.insert(skipped.to_string()));
+    tell_apart(&mut found.sources);
     Ok(found)
 }
 
-fn expand_one(argument: &str, found: &mut Vec<Source>) -> Result<(), IngestError> {
+/// What arguments stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The videos, each once.
+    pub sources: Vec<Source>,
+    /// What was found in a folder or by a pattern, ends like a video, and cannot be read: links that lead nowhere, pipes, and
+    /// folders that cannot be listed. Each once.
+    pub skipped: Vec<IngestError>,
+}
+
+impl Listing {
+    fn count(&self) -> usize {
+        self.sources.len() + self.skipped.len()
+    }
+
+    /// Adds what `path`, found in a search, is.
+    fn add(&mut self, path: &Path) {
+        match Source::from_path(path) {
+            Ok(source) if path.is_file() => self.sources.push(source),
+            Ok(source) => self.skipped.push(IngestError::NotAFile { place: source.place() }),
+            Err(error) => self.skipped.push(error),
+        }
+    }
+}
+
+fn expand_one(argument: &str, found: &mut Listing) -> Result<(), IngestError> {
     if argument.contains("://") {
         match locate(argument)? {
-            Location::Test(_) => found.push(Source::from_uri(argument)?),
+            Location::Test(_) => found.sources.push(Source::from_uri(argument)?),
             Location::File(path) => add_path(&path, argument, found)?,
         }
         return Ok(());
@@ -58,7 +86,7 @@ fn expand_one(argument: &str, found: &mut Vec<Source>) -> Result<(), IngestError
         reason: error.to_string(),
     };
     let own_ending = path.extension().is_some_and(|end| !end.to_string_lossy().contains(['*', '?', '[']));
-    let before = found.len();
+    let before = found.count();
     let mut matches = Vec::new();
     // As a shell does it: a star does not stand for a leading dot.
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
@@ -73,35 +101,31 @@ fn expand_one(argument: &str, found: &mut Vec<Source>) -> Result<(), IngestError
         if path.is_dir() {
             search(&path, &mut BTreeSet::new(), found)?;
         } else if own_ending || ends_like_video(&path) {
-            found.push(Source::from_path(&path)?);
+            found.add(&path);
         }
     }
-    if found.len() == before {
+    if found.count() == before {
         return Err(IngestError::NoMatch { pattern: argument.to_owned() });
     }
     Ok(())
 }
 
 /// A file as it is, a folder searched.
-fn add_path(path: &Path, argument: &str, found: &mut Vec<Source>) -> Result<(), IngestError> {
+fn add_path(path: &Path, argument: &str, found: &mut Listing) -> Result<(), IngestError> {
     if !path.is_dir() {
-        found.push(Source::from_path(path)?);
+        found.sources.push(Source::from_path(path)?);
         return Ok(());
     }
-    let before = found.len();
+    let before = found.count();
     search(path, &mut BTreeSet::new(), found)?;
-    if found.len() == before {
+    if found.count() == before {
         return Err(IngestError::NoMatch { pattern: argument.to_owned() });
     }
     Ok(())
 }
 
 /// Adds the videos below `folder`. `visited` holds the folders on the way, so that a link back up ends.
-fn search(
-    folder: &Path,
-    visited: &mut BTreeSet<PathBuf>,
-    found: &mut Vec<Source>,
-) -> Result<(), IngestError> {
+fn search(folder: &Path, visited: &mut BTreeSet<PathBuf>, found: &mut Listing) -> Result<(), IngestError> {
     let io = |error: std::io::Error| IngestError::from_io(&folder.display().to_string(), &error);
     if !visited.insert(folder.canonicalize().map_err(io)?) {
         return Ok(());
@@ -117,9 +141,11 @@ fn search(
             continue;
         }
         if path.is_dir() {
-            search(&path, visited, found)?;
-        } else if path.is_file() && ends_like_video(&path) {
-            found.push(Source::from_path(&path)?);
+            if let Err(error) = search(&path, visited, found) {
+                found.skipped.push(error);
+            }
+        } else if ends_like_video(&path) {
+            found.add(&path);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@
 //! ```
 //! use kinetograph_pipelines::{Event, Settings, expand, open};
 //!
-//! let sources = expand(&["test://?frames=60&width=320&height=240&fps=30&pattern=ball".to_owned()])?;
+//! let sources = expand(&["test://?frames=60&width=320&height=240&fps=30&pattern=ball".to_owned()])?.sources;
 //! let reader = open(&sources[0], &Settings { max_side: 160, ..Settings::default() })?;
 //! let mut frames = 0;
 //! for event in reader.receiver() {
@@ -62,7 +62,7 @@ mod test_pattern;
 mod trouble;
 
 pub use error::IngestError;
-pub use expand::{VIDEO_EXTENSIONS, expand, tell_apart};
+pub use expand::{Listing, VIDEO_EXTENSIONS, expand, tell_apart};
 pub use frame::{End, Event, Frame};
 pub use reader::{Reader, open};
 pub use settings::Settings;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use kinetograph_pipelines::{IngestError, Source, expand};
+use kinetograph_pipelines::{IngestError, Listing, Source, expand};
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let path = folder.join(name);
@@ -12,7 +12,9 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) {
 }
 
 fn names(arguments: &[String]) -> Vec<String> {
-    expand(arguments).unwrap().into_iter().map(|source| source.name).collect()
+    let Listing { sources, skipped } = expand(arguments).unwrap();
+    assert_eq!(skipped, []);
+    sources.into_iter().map(|source| source.name).collect()
 }
 
 fn tree() -> tempfile::TempDir {
@@ -42,6 +44,32 @@ fn a_link_back_up_ends_and_a_linked_file_is_listed_once() {
     assert_eq!(names(&[folder.path().display().to_string()]).len(), 6);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_ends_like_a_video_and_is_none_is_named_once_and_the_others_are_listed() {
+    let folder = tree();
+    let at = |rest: &str| format!("{}/{rest}", folder.path().display());
+    std::os::unix::fs::symlink("nowhere", at("broken.mp4")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("broken.txt")).unwrap();
+    let made = std::process::Command::new("mkfifo").args([at("in/pipe.mkv")]).status().unwrap();
+    assert!(made.success());
+    for (arguments, videos) in [
+        (vec![at("")], 6),
+        (vec![at("."), at(""), at("in")], 6),
+        (vec![at("**/*.m*")], 3),
+        (vec![at("broken.m*"), at("in/*.mkv")], 0),
+    ] {
+        let Listing { sources, skipped } = expand(&arguments).unwrap();
+        let [broken, pipe] = &skipped[..] else { panic!("{arguments:?}: {skipped:?}") };
+        assert!(
+            matches!(broken, IngestError::Missing { place } if place.ends_with("broken.mp4")),
+            "{broken}"
+        );
+        assert!(matches!(pipe, IngestError::NotAFile { place } if place.ends_with("in/pipe.mkv")), "{pipe}");
+        assert_eq!(sources.len(), videos, "{arguments:?}");
+    }
+}
+
 #[test]
 fn patterns_paths_and_addresses_give_each_video_once() {
     let folder = tree();
@@ -59,7 +87,7 @@ fn patterns_paths_and_addresses_give_each_video_once() {
     assert_eq!(names(&[uri, at("b.mp4"), at("in/../b.mp4"), at("[ab].mp4")]), ["b.mp4"]);
     let tests = ["test://?frames=3", "test://x?frames=3", "test://?frames=3"].map(str::to_owned);
     assert_eq!(names(&tests), ["test://?frames=3", "test://x?frames=3"]);
-    assert_eq!(expand(&[]), Ok(vec![]));
+    assert_eq!(expand(&[]), Ok(Listing::default()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use anyhow::bail;
 use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::id::NodeId;
 
-use super::turn::{Changes, Net};
+use crate::epoch::{Changes, Net};
 
 /// Every collection, each record once.
 #[derive(Debug, Default)]

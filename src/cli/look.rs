@@ -122,10 +122,14 @@ fn verify_here(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     let embedder = crate::embed::choice::embedder(&config.embed)?;
     let embed = |crops: &[&[u8]]| embedder.embed(crops).map_err(|e| anyhow!(e));
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    let style = ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len}");
+    let style = ProgressStyle::with_template("{msg:10} {wide_bar} {pos}/{len} {eta:>5}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let progress = |collection: &str, done: usize, all: usize| {
-        bar.set_message(collection.to_string());
+        if bar.message() != collection {
+            // The time that is left is that of the collection, as is the bar.
+            bar.reset();
+            bar.set_message(collection.to_string());
+        }
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };

@@ -10,7 +10,7 @@ use kinetograph_dataflows::frame::{Frame, PixelBox, Rect};
 use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::mine::Miner;
 use kinetograph_dataflows::track::Tracker;
-use kinetograph_pipelines::{Event, expand, open};
+use kinetograph_pipelines::{Event, Listing, expand, open};
 
 use super::{ConfigArguments, OK};
 use crate::config::Config;
@@ -39,8 +39,8 @@ pub(super) struct TrackArguments {
     /// File or URI
     video: String,
     /// Where the object is at first: frame number and box, source pixels
-    #[arg(long, value_name = "FRAME,X,Y,W,H")]
-    init: String,
+    #[arg(long, value_name = "FRAME,X,Y,W,H", value_parser = init)]
+    init: Init,
     /// Where the rows go; - for standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     csv: PathBuf,
@@ -75,7 +75,7 @@ pub(super) fn mine(arguments: &MineArguments) -> anyhow::Result<u8> {
 
 pub(super) fn track(arguments: &TrackArguments) -> anyhow::Result<u8> {
     let config = arguments.config.read()?;
-    let (start, object) = init(&arguments.init)?;
+    let Init { frame: start, object } = arguments.init;
     let mut out = create(&arguments.csv)?;
     writeln!(out, "frame,x,y,w,h,score,lost")?;
     let mut tracker: Option<Tracker> = None;
@@ -88,8 +88,8 @@ pub(super) fn track(arguments: &TrackArguments) -> anyhow::Result<u8> {
             tracker = Tracker::new(frame, region, &config.track);
             ensure!(
                 tracker.is_some(),
-                "--init {}: the box is too small or outside the picture",
-                arguments.init
+                "--init {start},{}: the box is too small or outside the picture",
+                object.map(|number| number.to_string()).join(",")
             );
         } else if let Some(tracker) = &mut tracker {
             let step = tracker.follow(frame);
@@ -109,8 +109,11 @@ fn frames(
     config: &Config,
     mut each: impl FnMut(&Frame) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let sources = expand(&[video.to_string()])?;
+    let Listing { sources, skipped } = expand(&[video.to_string()])?;
     let [source] = sources.as_slice() else {
+        if let (0, Some(skipped)) = (sources.len(), skipped.into_iter().next()) {
+            return Err(skipped.into());
+        }
         bail!("{video}: names {} videos; give one", sources.len());
     };
     let reader = open(source, &config.ingest)?;
@@ -144,12 +147,22 @@ fn boxed(PixelBox { x, y, w, h }: PixelBox) -> String {
     format!("{x},{y},{w},{h}")
 }
 
-fn init(text: &str) -> anyhow::Result<(u64, [f32; 4])> {
-    let wrong = || format!("--init {text}: write it as FRAME,X,Y,W,H, for example 0,100,80,40,90");
-    let (frame, numbers) = text.split_once(',').with_context(wrong)?;
-    let numbers: Vec<f32> =
-        numbers.split(',').map(|n| n.trim().parse()).collect::<Result<_, _>>().with_context(wrong)?;
-    let [x, y, w, h] = numbers[..] else { bail!(wrong()) };
-    ensure!(w > 0.0 && h > 0.0, wrong());
-    Ok((frame.trim().parse().with_context(wrong)?, [x, y, w, h]))
+/// Where an object is: x, y, w, h in source pixels.
+#[derive(Clone, Copy, Debug)]
+struct Init {
+    frame: u64,
+    object: [f32; 4],
+}
+
+fn init(text: &str) -> Result<Init, String> {
+    let read = || {
+        let (frame, numbers) = text.split_once(',')?;
+        let numbers = numbers.split(',').map(|number| number.trim().parse::<f32>().ok());
+        let object: [f32; 4] = numbers.collect::<Option<Vec<_>>>()?.try_into().ok()?;
+        Some(Init { frame: frame.trim().parse().ok()?, object })
+    };
+    let possible = |Init { object: [x, y, w, h], .. }: &Init| {
+        [x, y, w, h].iter().all(|number| number.is_finite()) && *w > 0.0 && *h > 0.0
+    };
+    read().filter(possible).ok_or_else(|| "write it as FRAME,X,Y,W,H, for example 0,100,80,40,90".to_string())
 }

@@ -1,6 +1,7 @@
 //! A network of ours as a descriptor: trained, or as it was before its first step.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use tch::Tensor;
 
@@ -8,12 +9,32 @@ use crate::train::TrainError;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::device;
 use crate::train::net::Network;
-use crate::train::settings::{Device, Norm};
+use crate::train::settings::{Device, Net, Norm, UnknownName};
 
 /// A network and the layer whose output describes a picture.
 pub struct NetworkLayer {
     network: Network,
     layer: Option<String>,
+}
+
+/// First weights, written `NET:SEED` (`small:1`); without a seed it is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// Which network.
+    pub net: Net,
+    /// What its weights are drawn by.
+    pub seed: u64,
+}
+
+impl FromStr for Init {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (net, seed) = text.split_once(':').unwrap_or((text, "1"));
+        let net = net.parse().map_err(|error: UnknownName| error.to_string())?;
+        let seed = seed.parse().map_err(|_| format!("{seed:?} is no seed; write it like small:1"))?;
+        Ok(Init { net, seed })
+    }
 }
 
 impl NetworkLayer {
@@ -27,21 +48,16 @@ impl NetworkLayer {
         Self::of(Checkpoint::read(checkpoint)?.network(device)?, layer)
     }
 
-    /// A network with its first weights, written `NET:SEED` (`small:1`): what training is measured against.
+    /// A network with its first weights: what training is measured against.
     ///
     /// # Errors
-    /// [`TrainError`] when there is no such network, device or layer.
+    /// [`TrainError`] when the device or the layer is not to be had.
     pub fn untrained(
-        init: &str,
+        Init { net, seed }: Init,
         norm: Norm,
         layer: Option<&str>,
         device: Device,
     ) -> Result<Self, TrainError> {
-        let wrong =
-            |reason: String| TrainError::Settings(format!("--init {init}: {reason}; write it like small:1"));
-        let (net, seed) = init.split_once(':').unwrap_or((init, "1"));
-        let net = net.parse().map_err(|e: crate::train::settings::UnknownName| wrong(e.to_string()))?;
-        let seed = seed.parse().map_err(|_| wrong(format!("{seed:?} is no seed")))?;
         let device = device::open(device)?;
         Self::of(Network::new(net, norm, seed, device)?, layer)
     }

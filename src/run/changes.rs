@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kinetograph_dataflows::graph::Diff;
 use kinetograph_dataflows::id::NodeId;
 
-use super::outputs::EpochOutputs;
+use crate::epoch::Changes;
 use crate::state::digest::Digest;
 use crate::state::key::{self, FIRST_SPACE};
 use crate::state::record::EpochDelta;
@@ -14,33 +14,33 @@ use crate::state::{StateError, encode};
 use crate::store::{Batch, Table};
 
 /// Each change of a derived collection as a record of the store; of a key that goes and comes, going is first.
-pub fn records(outputs: &EpochOutputs, mut put: impl FnMut(Table, Vec<u8>, Vec<u8>, Diff)) {
-    for ((node, cell), diff) in &outputs.cells {
+pub fn records(changes: &Changes, mut put: impl FnMut(Table, Vec<u8>, Vec<u8>, Diff)) {
+    for ((node, cell), diff) in &changes.cells {
         put(Table::Cells, key::node(*node), cell.0.to_be_bytes().to_vec(), *diff);
     }
-    for ((node, group), diff) in &outputs.groups {
+    for ((node, group), diff) in &changes.groups {
         put(Table::Groups, key::node(*node), group.0.to_be_bytes().to_vec(), *diff);
     }
-    for (((node, cell), list), diff) in &outputs.lists {
+    for (((node, cell), list), diff) in &changes.lists {
         put(Table::Lists, key::list(FIRST_SPACE, *node, *cell), encode(list), *diff);
     }
-    for (cluster, diff) in &outputs.clusters {
+    for (cluster, diff) in &changes.clusters {
         put(Table::Clusters, key::nodes(cluster), Vec::new(), *diff);
     }
-    for ((a, b), diff) in &outputs.inter {
+    for ((a, b), diff) in &changes.inter {
         put(Table::Edges, key::nodes(&[*a, *b]), Vec::new(), *diff);
     }
-    for (pair, diff) in &outputs.pairs {
+    for (pair, diff) in &changes.pairs {
         put(Table::Pairs, key::pair(pair), Vec::new(), *diff);
     }
-    for ((node, class), diff) in &outputs.classes {
+    for ((node, class), diff) in &changes.classes {
         put(Table::Classes, key::node(*node), class.0.to_be_bytes().to_vec(), *diff);
     }
 }
 
 /// Puts the changes of the derived collections into `batch`, and takes the records of `retired` nodes out.
-pub fn put(outputs: &EpochOutputs, retired: &[NodeId], batch: &mut Batch) {
-    records(outputs, |table, key, value, diff| match diff {
+pub fn put(changes: &Changes, retired: &[NodeId], batch: &mut Batch) {
+    records(changes, |table, key, value, diff| match diff {
         ..0 => batch.delete(table, key),
         _ => batch.put(table, key, value),
     });
@@ -51,15 +51,14 @@ pub fn put(outputs: &EpochOutputs, retired: &[NodeId], batch: &mut Batch) {
     }
 }
 
-/// The changes that trainers follow, `retired` nodes among them.
-pub fn delta(outputs: &EpochOutputs, retired: &[NodeId]) -> EpochDelta {
+/// The changes that trainers follow, nodes that `came` and `retired` ones among them.
+pub fn delta(came: impl Iterator<Item = NodeId>, changes: &Changes, retired: &[NodeId]) -> EpochDelta {
     let sign = |diff: &Diff| if *diff < 0 { -1 } else { 1 };
-    let came = outputs.nodes.iter().map(|n| (n.view.id, 1));
     EpochDelta {
-        nodes: came.chain(retired.iter().map(|node| (*node, -1))).collect(),
-        pairs: outputs.pairs.iter().map(|(pair, d)| (*pair, sign(d))).collect(),
-        groups: outputs.groups.iter().map(|((n, g), d)| (*n, *g, sign(d))).collect(),
-        classes: outputs.classes.iter().map(|((n, c), d)| (*n, *c, sign(d))).collect(),
+        nodes: came.map(|node| (node, 1)).chain(retired.iter().map(|node| (*node, -1))).collect(),
+        pairs: changes.pairs.iter().map(|(pair, d)| (*pair, sign(d))).collect(),
+        groups: changes.groups.iter().map(|((n, g), d)| (*n, *g, sign(d))).collect(),
+        classes: changes.classes.iter().map(|((n, c), d)| (*n, *c, sign(d))).collect(),
     }
 }
 
@@ -67,10 +66,10 @@ pub fn delta(outputs: &EpochOutputs, retired: &[NodeId]) -> EpochDelta {
 ///
 /// # Errors
 /// [`StateError`] when the store cannot be read.
-pub fn inconsistent(outputs: &EpochOutputs, view: &View<'_>) -> Result<Option<&'static str>, StateError> {
+pub fn inconsistent(changes: &Changes, view: &View<'_>) -> Result<Option<&'static str>, StateError> {
     let mut made: HashMap<Table, Digest> = HashMap::new();
-    records(outputs, |table, key, value, _| made.entry(table).or_default().add(&key, &value));
-    made.insert(Table::Classes, Digest::of_partition(outputs.classes.iter().map(|(c, _)| *c)));
+    records(changes, |table, key, value, _| made.entry(table).or_default().add(&key, &value));
+    made.insert(Table::Classes, Digest::of_partition(changes.classes.iter().map(|(c, _)| *c)));
     for (table, collection) in [
         (Table::Cells, "cells"),
         (Table::Groups, "groups"),

@@ -12,6 +12,7 @@
 
 mod agreement;
 mod company;
+mod door;
 mod hosts;
 mod link;
 mod meeting;
@@ -153,6 +154,14 @@ pub enum ClusterError {
     /// The state.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl ClusterError {
+    /// Whether the command line, the configuration or the host file is wrong.
+    pub fn is_usage(&self) -> bool {
+        use ClusterError::{Hosts, Lanes, Process};
+        matches!(self, Hosts { .. } | Process { .. } | Lanes { .. })
+    }
 }
 
 /// Checks that `state` is what `member` keeps, or makes a new one so.

@@ -19,10 +19,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::cluster::{Agreed, Message};
 use super::hydrate::{Decided, Stored};
 use super::member::Member;
-use super::outputs::{Changes, EpochOutputs, Everywhere, NewNode, Slice};
+use super::outputs::{EpochOutputs, Everywhere, NewNode, Slice};
 use super::worker::Share;
 use super::{Settings, Shared, changes};
 use crate::budget::Evicting;
+use crate::epoch::Net;
 use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
 use crate::state::record::{Counts, EpochLog, NodeRecord, SourceRecord, Totals};
@@ -239,12 +240,12 @@ impl Committer {
         shares.into_iter().for_each(|share| outputs.merge(share.outputs));
         outputs.settle();
         self.next += 1;
-        if let Some(reason) = outputs.misfits.first().cloned() {
+        if let Some(reason) = outputs.changes.misfits.first().cloned() {
             return Err(CommitError::Codebook { place: self.state.place(), reason });
         }
         if epoch == self.shared.committed() {
             // The epoch the state was read at: what follows from the stored lists must be what is stored.
-            if let Some(collection) = changes::inconsistent(&outputs, &self.state.view()?)? {
+            if let Some(collection) = changes::inconsistent(&outputs.changes, &self.state.view()?)? {
                 return Err(CommitError::Inconsistent { place: self.state.place(), collection });
             }
             self.shared.restore();
@@ -256,7 +257,7 @@ impl Committer {
                 let nodes: Vec<_> = outputs.nodes.iter().map(|n| (n.view.id, n.vector.clone())).collect();
                 self.decide(
                     epoch,
-                    Told { nodes: &nodes, cells: &outputs.cells, lists: &outputs.lists },
+                    Told { nodes: &nodes, cells: &outputs.changes.cells, lists: &outputs.changes.lists },
                     &retired,
                 )
             }
@@ -351,7 +352,7 @@ impl Committer {
             let vector: Vec<u8> = embedded.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
             batch.put(Table::Vectors, key::vector(FIRST_SPACE, view.id), vector);
         }
-        changes::put(&outputs, retired, &mut batch);
+        changes::put(&outputs.changes, retired, &mut batch);
         self.put_stills(&outputs, &mut batch);
         let effective = epoch + self.settings.decision_delay_epochs;
         for (order, decision) in decided.iter().enumerate() {
@@ -369,7 +370,8 @@ impl Committer {
             committed_s: now_s(),
         };
         batch.put(Table::Log, key::epoch(epoch), encode(&log));
-        batch.put(Table::Deltas, key::epoch(epoch), encode(&changes::delta(&outputs, retired)));
+        let came = outputs.nodes.iter().map(|node| node.view.id);
+        batch.put(Table::Deltas, key::epoch(epoch), encode(&changes::delta(came, &outputs.changes, retired)));
         self.forget_deltas(epoch, &mut batch);
         batch.put(Table::Meta, key::EPOCH, encode(&epoch));
         let view = self.state.view()?;
@@ -443,7 +445,7 @@ impl Committer {
         add(&tallies.frames, outputs.tallies.iter().map(|(_, t)| t.frames).sum());
         add(&tallies.nodes, outputs.nodes.len() as u64);
         add(&tallies.retired, retired);
-        add(&tallies.pairs, outputs.pairs.iter().map(|(_, d)| *d as i64).sum::<i64>() as u64);
+        add(&tallies.pairs, outputs.changes.pairs.iter().map(|(_, d)| *d as i64).sum::<i64>() as u64);
         add(&tallies.sources_ended, outputs.slices.iter().filter(|s| s.end.is_some()).count() as u64);
         add(&tallies.epochs, 1);
         add(&tallies.commit_ns, took.as_nanos() as u64);
@@ -454,8 +456,8 @@ impl Committer {
 /// What decisions are taken from: changes of one epoch, of all processes.
 struct Told<'e> {
     nodes: &'e [NewNode],
-    cells: &'e Changes<(NodeId, CellId)>,
-    lists: &'e Changes<((NodeId, CellId), List)>,
+    cells: &'e Net<(NodeId, CellId)>,
+    lists: &'e Net<((NodeId, CellId), List)>,
 }
 
 fn counts(tally: &Tally) -> Counts {

@@ -143,6 +143,10 @@ pub fn run_over(
         if interrupted() {
             shared.stop();
         }
+        // Also when nothing is committed.
+        if let Err(error) = state.view() {
+            shared.fail(error.to_string());
+        }
         shared.notices().iter().for_each(|notice| progress.tell(notice));
         if let Some(ended) = trainer.take_if(|trainer| trainer.is_finished()) {
             let result = ended.join();

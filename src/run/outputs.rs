@@ -1,13 +1,9 @@
-//! What one worker's share of an epoch holds, and how it is gathered from the dataflow.
+//! What one worker's share of an epoch of a run holds, and how it is gathered where it is kept.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
+use kinetograph_dataflows::graph::node::{CellId, List, Row};
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::{Embedded, Observed, Tally};
@@ -17,10 +13,8 @@ use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Filter;
 
 use super::member::Member;
+use crate::epoch::{Changes, Collections, Gathered, Net, settle};
 use crate::state::record::Shard;
-
-/// Changes of a collection: record and difference.
-pub type Changes<D> = Vec<(D, Diff)>;
 
 /// What a source gave in an epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,22 +40,8 @@ pub struct EpochOutputs {
     pub tallies: Vec<(SourceId, Tally)>,
     /// Stills: source, frame, JPEG.
     pub stills: Vec<(SourceId, u64, Arc<[u8]>)>,
-    /// Node to cell.
-    pub cells: Changes<(NodeId, CellId)>,
-    /// Node to group.
-    pub groups: Changes<(NodeId, GroupId)>,
-    /// Node and cell to list.
-    pub lists: Changes<((NodeId, CellId), List)>,
-    /// Child clusters.
-    pub clusters: Changes<Cluster>,
-    /// Inter-instance edges.
-    pub inter: Changes<(NodeId, NodeId)>,
-    /// Transitive pairs.
-    pub pairs: Changes<Pair>,
-    /// Node to class.
-    pub classes: Changes<(NodeId, ClassId)>,
-    /// What the graph could not follow, in words.
-    pub misfits: Vec<String>,
+    /// What changes in the graph.
+    pub changes: Changes,
     /// Nodes of this process that were taken back; filled where several processes run one graph.
     pub retired: Vec<NodeId>,
     /// Of process 0 of several: what decisions are taken from.
@@ -74,9 +54,9 @@ pub struct Everywhere {
     /// New nodes with their vectors.
     pub nodes: Vec<NewNode>,
     /// Node to cell.
-    pub cells: Changes<(NodeId, CellId)>,
+    pub cells: Net<(NodeId, CellId)>,
     /// Node and cell to list.
-    pub lists: Changes<((NodeId, CellId), List)>,
+    pub lists: Net<((NodeId, CellId), List)>,
 }
 
 /// A node with its vector.
@@ -89,14 +69,7 @@ impl EpochOutputs {
         self.nodes.extend(other.nodes);
         self.tallies.extend(other.tallies);
         self.stills.extend(other.stills);
-        self.cells.extend(other.cells);
-        self.groups.extend(other.groups);
-        self.lists.extend(other.lists);
-        self.clusters.extend(other.clusters);
-        self.inter.extend(other.inter);
-        self.pairs.extend(other.pairs);
-        self.classes.extend(other.classes);
-        self.misfits.extend(other.misfits);
+        self.changes.merge(other.changes);
         self.retired.extend(other.retired);
         self.everywhere.nodes.extend(other.everywhere.nodes);
         self.everywhere.cells.extend(other.everywhere.cells);
@@ -109,13 +82,7 @@ impl EpochOutputs {
         self.slices.sort_by_key(|s| s.source);
         self.nodes.sort_by_key(|n| n.view.id);
         self.stills.sort_by_key(|(source, seq, _)| (*source, *seq));
-        settle(&mut self.cells);
-        settle(&mut self.groups);
-        settle(&mut self.lists);
-        settle(&mut self.clusters);
-        settle(&mut self.inter);
-        settle(&mut self.pairs);
-        settle(&mut self.classes);
+        self.changes.settle();
         self.retired.sort_unstable();
         self.everywhere.nodes.sort_by_key(|(node, _)| *node);
         settle(&mut self.everywhere.cells);
@@ -126,20 +93,15 @@ impl EpochOutputs {
     pub fn is_empty(&self) -> bool {
         self.slices.is_empty()
             && self.nodes.is_empty()
-            && self.cells.is_empty()
-            && self.groups.is_empty()
-            && self.lists.is_empty()
-            && self.clusters.is_empty()
-            && self.inter.is_empty()
-            && self.pairs.is_empty()
-            && self.classes.is_empty()
+            && self.changes.count() == 0
             && self.retired.is_empty()
     }
 }
 
-fn settle<D: Ord + Clone + 'static>(changes: &mut Changes<D>) {
-    consolidate(changes);
-    changes.sort_by(|(a, x), (b, y)| x.cmp(y).then_with(|| a.cmp(b)));
+impl AsMut<Changes> for EpochOutputs {
+    fn as_mut(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
 }
 
 /// Sends records to the process that keeps them.
@@ -174,35 +136,27 @@ fn to_first<'s, D: ExchangeData>(
     collection.inner.filter(move |(_, epoch, _)| *epoch > start).exchange(|_| 0).as_collection()
 }
 
-/// Changes of this worker that are not sent off yet, by epoch.
-#[derive(Clone, Debug, Default)]
-pub struct Gathered(Rc<RefCell<BTreeMap<Epoch, EpochOutputs>>>);
-
-impl Gathered {
+impl Gathered<EpochOutputs> {
     /// Gathers all outputs of the dataflow on the process that keeps them; `probe` then tells which epochs are complete.
-    pub fn attach(&self, outputs: Outputs<'_>, member: Member, probe: &Handle<Epoch>) {
+    pub fn attach_all(&self, outputs: Outputs<'_>, member: Member, probe: &Handle<Epoch>) {
         let home = Home(member);
-        let cells = home.go(outputs.cells, |(node, _)| *node);
-        let groups = home.go(outputs.groups, |(node, _)| *node);
-        let lists = home.go(outputs.lists, |((node, _), _)| *node);
-        let clusters = home.go(outputs.clusters, |cluster| cluster[0]);
-        let inter = home.go(outputs.inter, |(a, _)| *a);
-        let pairs = home.go(outputs.pairs, |pair| pair.a);
-        let classes = home.go(outputs.classes, |(node, _)| *node);
+        let graph = Collections {
+            cells: home.go(outputs.cells, |(node, _)| *node),
+            groups: home.go(outputs.groups, |(node, _)| *node),
+            lists: home.go(outputs.lists, |((node, _), _)| *node),
+            clusters: home.go(outputs.clusters, |cluster| cluster[0]),
+            inter: home.go(outputs.inter, |(a, _)| *a),
+            pairs: home.go(outputs.pairs, |pair| pair.a),
+            classes: home.go(outputs.classes, |(node, _)| *node),
+            misfits: outputs.misfits,
+        };
+        self.attach(graph, probe);
         self.sink(outputs.nodes, probe, |out, embedded, _| out.nodes.push(embedded));
         self.sink(outputs.observed, probe, |out, observed, _| match observed {
             Observed::Tally(source, tally) => out.tallies.push((source, tally)),
             Observed::Still { source, seq, jpeg } => out.stills.push((source, seq, jpeg)),
             Observed::View(_) => {}
         });
-        self.sink(cells, probe, |out, d, r| out.cells.push((d, r)));
-        self.sink(groups, probe, |out, d, r| out.groups.push((d, r)));
-        self.sink(lists, probe, |out, d, r| out.lists.push((d, r)));
-        self.sink(clusters, probe, |out, d, r| out.clusters.push((d, r)));
-        self.sink(inter, probe, |out, d, r| out.inter.push((d, r)));
-        self.sink(pairs, probe, |out, d, r| out.pairs.push((d, r)));
-        self.sink(classes, probe, |out, d, r| out.classes.push((d, r)));
-        self.sink(outputs.misfits, probe, |out, misfit, _| out.misfits.push(misfit));
     }
 
     /// Gathers, where several processes run one graph, what is taken back where it is kept, and on process 0 what decisions
@@ -225,27 +179,5 @@ impl Gathered {
         let (cells, lists) = (outputs.cells.clone(), outputs.lists.clone());
         self.sink(to_first(cells, start), probe, |out, d, r| out.everywhere.cells.push((d, r)));
         self.sink(to_first(lists, start), probe, |out, d, r| out.everywhere.lists.push((d, r)));
-    }
-
-    /// Changes the outputs of `epoch`.
-    pub fn at(&self, epoch: Epoch, change: impl FnOnce(&mut EpochOutputs)) {
-        change(self.0.borrow_mut().entry(epoch).or_default());
-    }
-
-    /// Takes everything gathered at `epoch`.
-    pub fn take(&self, epoch: Epoch) -> EpochOutputs {
-        self.0.borrow_mut().remove(&epoch).unwrap_or_default()
-    }
-
-    fn sink<D: Clone + 'static>(
-        &self,
-        collection: VecCollection<'_, Epoch, D, Diff>,
-        probe: &Handle<Epoch>,
-        put: impl Fn(&mut EpochOutputs, D, Diff) + 'static,
-    ) {
-        let gathered = self.clone();
-        collection
-            .inspect(move |(data, epoch, diff)| gathered.at(*epoch, |out| put(out, data.clone(), *diff)))
-            .probe_with(probe);
     }
 }

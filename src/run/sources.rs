@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use kinetograph_dataflows::id::SourceId;
+use kinetograph_pipelines::IngestError;
+use serde::{Deserialize, Serialize};
 
 use super::lanes::{Lane, Waiting};
 use super::member::Member;
 use super::report::FailedSource;
-use crate::state::digest::Digest;
 use crate::state::record::{Counts, SourceRecord};
 use crate::state::{State, StateError, encode, key};
 use crate::store::{Batch, Table};
@@ -33,6 +34,14 @@ pub struct Enlisted {
 }
 
 impl Enlisted {
+    /// `source`, or something that it names, cannot be looked at. What several name is told once.
+    fn failed(&mut self, source: &str, error: &IngestError) {
+        let reason = error.to_string();
+        if !self.failed.iter().any(|failed| failed.reason == reason) {
+            self.failed.push(FailedSource { source: source.to_string(), reason });
+        }
+    }
+
     /// Gives the new sources their ids for good.
     ///
     /// # Errors
@@ -52,14 +61,30 @@ impl Enlisted {
     ///
     /// # Errors
     /// [`StateError`] when the state cannot be read.
-    pub fn digest(&self, state: &State) -> Result<String, StateError> {
-        let mut digest = Digest::default();
+    pub fn known(&self, state: &State) -> Result<Known, StateError> {
         let mut sources = state.view()?.sources()?;
         sources.extend(self.added.clone());
-        for (id, source) in &sources {
-            digest.add(&id.0.to_be_bytes(), format!("{} {}", source.uri, source.fingerprint).as_bytes());
+        Ok(Known(sources.into_iter().map(|(id, of)| (id.0, (of.uri, of.fingerprint))).collect()))
+    }
+}
+
+/// Sources by their number: address and fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known(BTreeMap<u32, (String, String)>);
+
+impl Known {
+    /// The first source that is not the same in `theirs`: how it is called in a list, and what it is there and here.
+    pub fn first_unlike(&self, theirs: &Known) -> Option<(String, [String; 2])> {
+        let ids: BTreeSet<u32> = self.0.keys().chain(theirs.0.keys()).copied().collect();
+        let id = ids.into_iter().find(|id| self.0.get(id) != theirs.0.get(id))?;
+        let uri = |known: &Known| known.0.get(&id).map(|(uri, _)| uri.clone());
+        let (there, here) = (uri(theirs), uri(self));
+        if let (Some(uri), true) = (&here, here == there) {
+            let print = |known: &Known| known.0.get(&id).map_or_else(String::new, |(_, print)| print.clone());
+            return Some((format!("the content of {uri}"), [print(theirs), print(self)]));
         }
-        Ok(format!("{} sources, {digest}", sources.len()))
+        let named = |uri: Option<String>| uri.unwrap_or_else(|| "nothing".to_string());
+        Some((format!("number {} of the list of sources", id + 1), [named(there), named(here)]))
     }
 }
 
@@ -73,10 +98,11 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
     let mut sources = Vec::new();
     for argument in arguments {
         match kinetograph_pipelines::expand(std::slice::from_ref(argument)) {
-            Ok(found) => sources.extend(found),
-            Err(error) => {
-                enlisted.failed.push(FailedSource { source: argument.clone(), reason: error.to_string() })
+            Ok(found) => {
+                sources.extend(found.sources);
+                found.skipped.iter().for_each(|error| enlisted.failed(argument, error));
             }
+            Err(error) => enlisted.failed(argument, &error),
         }
     }
     kinetograph_pipelines::tell_apart(&mut sources);
@@ -93,8 +119,7 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
         let fingerprint = match source.fingerprint() {
             Ok(fingerprint) => fingerprint,
             Err(error) => {
-                let failed = FailedSource { source: source.uri.clone(), reason: error.to_string() };
-                enlisted.failed.push(failed);
+                enlisted.failed(&source.uri, &error);
                 continue;
             }
         };
@@ -152,4 +177,34 @@ pub fn share_out(waiting: Vec<Waiting>, lanes: u64, member: Member) -> Vec<Vec<L
         }
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_lists_the_first_source_that_differs_is_named() {
+        let known = |sources: &[(&str, &str)]| {
+            let sources = sources.iter().map(|(uri, print)| (uri.to_string(), print.to_string()));
+            Known((0..).zip(sources).collect())
+        };
+        let here = known(&[("file:///a", "1"), ("file:///b", "2")]);
+        let unlike = |theirs: &[(&str, &str)]| {
+            here.first_unlike(&known(theirs)).map(|(what, [there, here])| format!("{what}: {there}, {here}"))
+        };
+        assert_eq!(unlike(&[("file:///a", "1"), ("file:///b", "2")]), None);
+        let said = |words: &str| Some(words.to_string());
+        assert_eq!(
+            unlike(&[("file:///a", "1")]),
+            said("number 2 of the list of sources: nothing, file:///b")
+        );
+        assert_eq!(
+            unlike(&[("file:///c", "1"), ("file:///b", "3")]),
+            said("number 1 of the list of sources: file:///c, file:///a")
+        );
+        assert_eq!(unlike(&[("file:///a", "1"), ("file:///b", "3")]), said("the content of file:///b: 3, 2"));
+        let third = [("file:///a", "1"), ("file:///b", "2"), ("file:///c", "3")];
+        assert_eq!(unlike(&third), said("number 3 of the list of sources: file:///c, nothing"));
+    }
 }

@@ -18,8 +18,9 @@ use timely::worker::Worker;
 use super::hydrate::{Decided, Stored};
 use super::lanes::{Lane, Took};
 use super::member::Member;
-use super::outputs::{EpochOutputs, Gathered, Slice};
+use super::outputs::{EpochOutputs, Slice};
 use super::{Settings, Shared};
+use crate::epoch::Gathered;
 
 /// How long a worker sleeps when there is nothing to do and nobody wakes it.
 const REST: Duration = Duration::from_millis(5);
@@ -92,7 +93,8 @@ impl Deciding {
 
 /// Runs one worker until the run is finished or stopped.
 pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
-    let (gathered, probe, troubles) = (Gathered::default(), Handle::new(), Troubles::default());
+    let (gathered, probe, troubles) =
+        (Gathered::<EpochOutputs>::default(), Handle::new(), Troubles::default());
     let stored = crew.stored.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
     let (mut frames, rows, codebook) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (frames_in, frames) = scope.new_input::<(Seen, Epoch, Diff)>();
@@ -109,7 +111,7 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
         if crew.member.of > 1 {
             gathered.attach_everywhere(&outputs, given, (crew.member, crew.start), &probe);
         }
-        gathered.attach(outputs, crew.member, &probe);
+        gathered.attach_all(outputs, crew.member, &probe);
         (frames_in, rows_in, codebook_in)
     });
     crew.shared.wake_me();
@@ -192,7 +194,7 @@ fn take_slices(
     epoch: Epoch,
     lanes: &mut [Lane],
     troubles: &Troubles,
-    gathered: &Gathered,
+    gathered: &Gathered<EpochOutputs>,
     frames: &mut Handled<Seen>,
     busy: &mut bool,
 ) -> bool {
@@ -223,7 +225,7 @@ fn send_closed(
     crew: &Crew,
     probe: &Handle<Epoch>,
     feeding: Epoch,
-    gathered: &Gathered,
+    gathered: &Gathered<EpochOutputs>,
     next: &mut Epoch,
     exhausted_from: Option<Epoch>,
 ) -> bool {

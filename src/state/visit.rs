@@ -1,6 +1,7 @@
 //! Reading a collection record by record, where holding it whole would be too much.
 
 use kinetograph_dataflows::graph::node::Pair;
+use kinetograph_dataflows::id::NodeId;
 
 use super::view::View;
 use super::{StateError, key};
@@ -20,6 +21,22 @@ impl View<'_> {
         Ok(bytes)
     }
 
+    /// Calls `visit` with each node that has a crop, ascending, and its JPEG.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn each_crop(&self, mut visit: impl FnMut(NodeId, &[u8])) -> Result<(), StateError> {
+        let mut damaged = None;
+        self.scan(Table::Crops, &[], &mut |key, jpeg| {
+            match key::u64_at(key, 0) {
+                Some(node) => visit(NodeId(node), jpeg),
+                None => damaged = Some(format!("key of {} bytes", key.len())),
+            }
+            damaged.is_none()
+        })?;
+        self.whole(Table::Crops, damaged)
+    }
+
     /// Calls `visit` with each transitive pair, ascending.
     ///
     /// # Errors
@@ -33,10 +50,12 @@ impl View<'_> {
             }
             damaged.is_none()
         })?;
+        self.whole(Table::Pairs, damaged)
+    }
+
+    fn whole(&self, table: Table, damaged: Option<String>) -> Result<(), StateError> {
         match damaged {
-            Some(reason) => {
-                Err(StateError::Damaged { place: self.place().to_string(), table: Table::Pairs, reason })
-            }
+            Some(reason) => Err(StateError::Damaged { place: self.place().to_string(), table, reason }),
             None => Ok(()),
         }
     }

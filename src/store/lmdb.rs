@@ -151,7 +151,9 @@ impl Store for LmdbStore {
                 Err(error) => return Err(self.place.failure_of(error, &changes)),
             }
         }
-        length::extend_to_last_page(&self.env).map_err(|error| self.place.failure(error))
+        length::extend_to_last_page(&self.env).map_err(|error| self.place.failure(error))?;
+        // Nothing is durable in a file that nobody can open again.
+        compaction::in_place(self)
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, StoreError> {

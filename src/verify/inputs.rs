@@ -19,8 +19,8 @@ const CROP_PX: u32 = 96;
 /// Crops embedded at a time.
 const EMBED_BATCH: usize = 64;
 
-/// Crops looked at between two reports of progress.
-const TOLD_EVERY: usize = 64;
+/// Crops looked at at a time: some tens of megabytes.
+const CROPS_AT_A_TIME: usize = 8192;
 
 /// Nodes by id.
 pub type Nodes = BTreeMap<NodeId, NodeRecord>;
@@ -78,27 +78,41 @@ pub(crate) fn crops(
     progress: &Progress<'_>,
 ) -> Result<(BTreeSet<NodeId>, Check), StateError> {
     let mut check = Check::new("crops");
-    let mut good = read(&mut check, view.crop_nodes())?.unwrap_or_default();
-    let (known, all) = (nodes.keys().copied().collect(), good.clone());
-    orphans(&mut check, "crop", &all, &known);
-    for (done, node) in all.iter().enumerate() {
-        if done.is_multiple_of(TOLD_EVERY) {
-            progress("crops", done, all.len());
-        }
-        check.checked += 1;
-        let bytes = view.crop(*node)?.unwrap_or_default();
-        match ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions() {
-            Ok((CROP_PX, CROP_PX)) => {}
-            Ok((w, h)) => {
-                check.differs(|| format!("node {node}: crop of {w} x {h} pixels, expected 96 x 96"))
+    let (mut good, mut batch) = (BTreeSet::new(), Vec::with_capacity(CROPS_AT_A_TIME));
+    // The store is read by this thread alone.
+    let mut look = |batch: &mut Vec<(NodeId, Vec<u8>)>, check: &mut Check| {
+        for (node, wrong) in on_all_cores(batch, |(node, jpeg)| (*node, unlike_a_crop(jpeg)), &|_| {}) {
+            check.checked += 1;
+            match wrong {
+                None | Some((true, _)) => drop(good.insert(node)),
+                Some((false, _)) => {}
             }
-            Err(error) => {
-                check.differs(|| format!("node {node}: crop is no JPEG: {error}"));
-                good.remove(node);
+            wrong.into_iter().for_each(|(_, words)| check.differs(|| format!("node {node}: {words}")));
+            if !nodes.contains_key(&node) {
+                check.differs(|| format!("node {node}: has a crop and is not in the table of nodes"));
             }
         }
-    }
+        batch.clear();
+        progress("crops", check.checked, nodes.len());
+    };
+    let read_all = view.each_crop(|node, jpeg| {
+        batch.push((node, jpeg.to_vec()));
+        if batch.len() == CROPS_AT_A_TIME {
+            look(&mut batch, &mut check);
+        }
+    });
+    look(&mut batch, &mut check);
+    read(&mut check, read_all)?;
     Ok((good, check))
+}
+
+/// What is wrong with a crop, in words, and whether it can be read all the same.
+fn unlike_a_crop(jpeg: &[u8]) -> Option<(bool, String)> {
+    match ImageReader::with_format(Cursor::new(jpeg), ImageFormat::Jpeg).into_dimensions() {
+        Ok((CROP_PX, CROP_PX)) => None,
+        Ok((w, h)) => Some((true, format!("crop of {w} x {h} pixels, expected 96 x 96"))),
+        Err(error) => Some((false, format!("crop is no JPEG: {error}"))),
+    }
 }
 
 /// The vectors that have the length most of them have, and whether all do.

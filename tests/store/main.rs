@@ -8,5 +8,6 @@ mod compaction;
 mod conformance;
 mod damage;
 mod full_disk;
+mod gone;
 mod growth;
 mod processes;

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use crate::program::{SMALL_CELLS, batch, digests, done, stats, verify};
+use crate::program::{SMALL_CELLS, batch, digests, done, kinetograph, stats, verify};
 use crate::video::Videos;
 
 const BUDGET: u64 = 24;
@@ -61,6 +61,55 @@ fn with_a_budget_any_number_of_workers_gives_the_same_graph_and_it_is_exact() {
         by_policy.insert(first.unwrap()["nodes"].clone());
     }
     assert_eq!(by_policy.len(), 2, "the two policies kept the same nodes");
+}
+
+/// The tables of an export, and how many crops it has; what was said with them.
+fn export(state: &Path, more: &[&str]) -> (BTreeMap<&'static str, String>, usize, String) {
+    let out = state.with_extension("export");
+    let mut command = kinetograph(&["export", "--out", out.to_str().unwrap(), "--state"]);
+    let output = command.arg(state).args(more).output().unwrap();
+    done(&output);
+    let tables = ["nodes.tsv", "neighbours.tsv", "clusters.tsv", "edges.tsv", "pairs.tsv", "codebook.json"];
+    let tables = tables.map(|name| (name, std::fs::read_to_string(out.join(name)).unwrap()));
+    let crops = std::fs::read_dir(out.join("crops")).unwrap().count();
+    (tables.into(), crops, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_state_is_shown_as_it_was_before_nodes_were_taken_back() {
+    let (videos, dir) = (Videos::find().short(), tempfile::tempdir().unwrap());
+    let state = dir.path().join("state");
+    let mut then = Vec::new();
+    for video in &videos {
+        run(&state, std::slice::from_ref(video), "redundant", "1");
+        then.push((stats(&state), export(&state, &[])));
+    }
+    let ids = |tables: &BTreeMap<&str, String>| -> BTreeSet<String> {
+        tables["nodes.tsv"].lines().map(|row| row.split('\t').next().unwrap().to_string()).collect()
+    };
+    let now = ids(&then.last().unwrap().1.0);
+    let mut gone_in_all = 0;
+    for (stats, (tables, crops, _)) in &then {
+        let epoch = stats["epoch"].to_string();
+        let output =
+            kinetograph(&["stats", "--json", "--as-of", &epoch, "--state"]).arg(&state).output().unwrap();
+        done(&output);
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for field in ["digests", "nodes", "tracks", "cells", "clusters", "pairs", "classes", "largest_class"]
+        {
+            assert_eq!(shown[field], stats[field], "{field} as of epoch {epoch}");
+        }
+        let gone = ids(tables).difference(&now).count();
+        assert_eq!(shown["retired_since"], gone, "as of epoch {epoch}");
+        let (again, crops_left, said) = export(&state, &["--as-of", &epoch]);
+        for (name, table) in tables {
+            assert!(&again[name] == table, "{name} as of epoch {epoch}");
+        }
+        assert_eq!(crops_left, crops - gone, "crops as of epoch {epoch}");
+        assert_eq!(said.contains(&format!("{gone} nodes were retired since")), gone > 0, "{said}");
+        gone_in_all += gone;
+    }
+    assert!(gone_in_all > 0, "nothing was taken back: the test shows nothing");
 }
 
 /// Whoever follows the changes from the first epoch on ends with what is there, and no crop of what went.

@@ -50,7 +50,7 @@ impl Company {
             .map_err(anyhow::Error::from)
             .and_then(|()| Ok(enlist(state, &options.sources)?))
             .and_then(|enlisted| {
-                let sources = enlisted.digest(state)?;
+                let sources = enlisted.known(state)?;
                 Ok((enlisted, sources))
             })
             .and_then(|(enlisted, sources)| {

@@ -1,24 +1,26 @@
 //! How processes find one another and agree on where to start. Nothing runs before all are there and alike.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::door::{Door, Greeting};
 use super::{ClusterError, Options};
 use crate::message::{receive, send};
 use crate::run::member::Member;
+use crate::run::sources::Known;
 use crate::state::StateError;
 
 /// What a process says first to process 0.
-const TO_AGREE: &[u8; 16] = b"kinetograph ag 1";
+const TO_AGREE: &Greeting = b"kinetograph ag 2";
 /// What a process says first to another that it exchanges data with.
-const FOR_DATA: &[u8; 16] = b"kinetograph da 1";
+const FOR_DATA: &Greeting = b"kinetograph da 2";
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(100);
-/// How long a stranger may take to say who it is.
+/// How long a message may take that has begun, and a connection.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// How much longer than process 0 the others wait, so that it can say who did not come.
 const LONGER: Duration = Duration::from_secs(10);
@@ -42,21 +44,25 @@ enum Say {
     Hello(u32, Terms),
     /// Everybody starts from this epoch.
     Start(u64),
-    /// It stands there, knows these sources (a digest), and lets its store be read at this port.
-    Ready(String, u16),
+    /// It stands there, knows these sources, and lets its store be read at this port.
+    Ready(Known, u16),
     /// All are ready.
     Go,
     /// It cannot be.
     Refused(String),
+    /// To process 0: it is connected with everybody. From process 0: everybody is.
+    Through,
 }
 
 /// A process among others that are about to start.
 pub(in crate::run) struct Meeting<'m> {
     options: &'m Options,
     member: Member,
-    listener: TcpListener,
+    door: Door,
     /// Of process 0, to each of the others; of another, to process 0. By process.
     lines: BTreeMap<usize, TcpStream>,
+    /// Of process 0: who is connected with everybody.
+    through: BTreeSet<usize>,
     /// Where everybody starts.
     pub(in crate::run) start: u64,
 }
@@ -87,9 +93,14 @@ impl<'m> Meeting<'m> {
         let address = &options.hosts[member.process];
         let listen =
             |error| ClusterError::Listen { process: member.process, address: address.clone(), error };
-        let listener = TcpListener::bind(address.as_str()).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
-        let mut meeting = Meeting { options, member, listener, lines: BTreeMap::new(), start: terms.epoch };
+        let mut meeting = Meeting {
+            options,
+            member,
+            door: Door::open(address).map_err(listen)?,
+            lines: BTreeMap::new(),
+            through: BTreeSet::new(),
+            start: terms.epoch,
+        };
         let wait = Wait::new(options.patience, tell, interrupted);
         match member.process {
             0 => meeting.receive_all(terms, wait)?,
@@ -126,9 +137,9 @@ impl<'m> Meeting<'m> {
                 self.refuse_all(&error);
                 return Err(error);
             }
-            let Some((mut line, said)) = self.admitted(TO_AGREE) else { continue };
+            let Some((mut line, said)) = self.door.admitted(TO_AGREE) else { continue };
             match said {
-                Ok(Say::Hello(process, theirs)) if (1..self.member.of).contains(&(process as usize)) => {
+                Say::Hello(process, theirs) if (1..self.member.of).contains(&(process as usize)) => {
                     let process = process as usize;
                     if self.lines.get(&process).is_some_and(here) {
                         let reason = format!("process {process} is here already");
@@ -138,7 +149,7 @@ impl<'m> Meeting<'m> {
                     hellos.insert(process, theirs);
                     self.lines.insert(process, line);
                 }
-                Ok(Say::Hello(process, _)) => {
+                Say::Hello(process, _) => {
                     let reason = format!("there are {} processes, and no {process}", self.member.of);
                     let _ = send(&mut line, &Say::Refused(reason));
                 }
@@ -213,66 +224,76 @@ impl<'m> Meeting<'m> {
     /// [`ClusterError`] when one is different or gone, or what `keep` says.
     pub(in crate::run) fn ready(
         mut self,
-        sources: &str,
+        sources: &Known,
         store: Option<SocketAddr>,
         keep: &dyn Fn() -> Result<(), StateError>,
         tell: &dyn Fn(&str),
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Met, ClusterError> {
-        let mut stores = BTreeMap::new();
-        let mut wait = Wait::new(self.options.patience, tell, interrupted);
-        if self.member.process == 0 {
-            for process in 1..self.member.of {
-                let Some(mut line) = self.lines.remove(&process) else { continue };
-                let said = self.hear(process, &mut line, &mut wait)?;
-                let peer = line.peer_addr().map_err(self.gone(process))?;
-                self.lines.insert(process, line);
-                match said {
-                    Say::Ready(theirs, port) if theirs == sources => {
-                        stores.insert(process, SocketAddr::new(peer.ip(), port));
-                    }
-                    Say::Ready(theirs, _) => {
-                        let error = ClusterError::Differs {
-                            process,
-                            address: self.address(process),
-                            what: "the list of sources".to_string(),
-                            theirs,
-                            ours: sources.to_string(),
-                        };
-                        self.refuse_all(&error);
-                        return Err(error);
-                    }
-                    Say::Refused(reason) => {
-                        let address = self.address(process);
-                        let error = ClusterError::Gone { process, address, error: io::Error::other(reason) };
-                        self.refuse_all(&error);
-                        return Err(error);
-                    }
-                    _ => return Err(self.gone(process)(io::ErrorKind::InvalidData.into())),
-                }
+        let patience = self.options.patience;
+        let wait = || Wait::new(patience, tell, interrupted);
+        let met = match self.member.process {
+            0 => self.compare_sources(sources, wait()),
+            _ => self.await_go(sources, store, wait()),
+        };
+        let met = met.and_then(|stores| {
+            keep()?;
+            if self.member.process == 0 {
+                self.say_to_all(&Say::Go)?;
             }
-            if let Err(error) = keep() {
+            let mesh = self.connect_all(wait())?;
+            self.all_through(wait())?;
+            Ok((stores, mesh))
+        });
+        match met {
+            Ok((stores, mesh)) => Ok(Met { lines: self.lines, mesh, stores }),
+            Err(error) => {
                 self.give_up(&error.to_string());
-                return Err(error.into());
-            }
-            self.say_to_all(&Say::Go)?;
-        } else {
-            self.say_to_all(&Say::Ready(sources.to_string(), store.map_or(0, |store| store.port())))?;
-            let Some(mut line) = self.lines.remove(&0) else { return Err(self.missing(0, "")) };
-            // Process 0 waits for the others meanwhile.
-            wait.until += LONGER;
-            let said = self.hear(0, &mut line, &mut wait)?;
-            self.lines.insert(0, line);
-            match said {
-                Say::Go => keep()?,
-                Say::Refused(reason) => {
-                    return Err(ClusterError::Refused { address: self.address(0), reason });
-                }
-                _ => return Err(self.gone(0)(io::ErrorKind::InvalidData.into())),
+                Err(error)
             }
         }
-        let mesh = self.connect_all(Wait::new(self.options.patience, tell, interrupted))?;
-        Ok(Met { lines: self.lines, mesh, stores })
+    }
+
+    /// Process 0: waits until all are ready, and compares their `sources`. Where their stores can be read.
+    fn compare_sources(
+        &mut self,
+        sources: &Known,
+        mut wait: Wait<'_>,
+    ) -> Result<BTreeMap<usize, SocketAddr>, ClusterError> {
+        let mut stores = BTreeMap::new();
+        for process in 1..self.member.of {
+            let Some(mut line) = self.lines.remove(&process) else { continue };
+            let said = self.hear(process, &mut line, &mut wait)?;
+            let peer = line.peer_addr().map_err(self.gone(process))?;
+            self.lines.insert(process, line);
+            match said {
+                Say::Ready(theirs, port) => {
+                    if let Some((what, [theirs, ours])) = sources.first_unlike(&theirs) {
+                        let address = self.address(process);
+                        return Err(ClusterError::Differs { process, address, what, theirs, ours });
+                    }
+                    stores.insert(process, SocketAddr::new(peer.ip(), port));
+                }
+                other => return Err(self.ends(process, other)),
+            }
+        }
+        Ok(stores)
+    }
+
+    /// Another: says that it is ready, and waits for the word.
+    fn await_go(
+        &mut self,
+        sources: &Known,
+        store: Option<SocketAddr>,
+        mut wait: Wait<'_>,
+    ) -> Result<BTreeMap<usize, SocketAddr>, ClusterError> {
+        self.say_to_all(&Say::Ready(sources.clone(), store.map_or(0, |store| store.port())))?;
+        // Process 0 waits for the others meanwhile.
+        wait.until += LONGER;
+        match self.hear_from(0, &mut wait)? {
+            Say::Go => Ok(BTreeMap::new()),
+            other => Err(self.ends(0, other)),
+        }
     }
 
     /// Why this process cannot start, for the others.
@@ -281,7 +302,7 @@ impl<'m> Meeting<'m> {
     }
 
     /// To those with a smaller number this one goes; those with a larger one come.
-    fn connect_all(&self, mut wait: Wait<'_>) -> Result<BTreeMap<usize, TcpStream>, ClusterError> {
+    fn connect_all(&mut self, mut wait: Wait<'_>) -> Result<BTreeMap<usize, TcpStream>, ClusterError> {
         let mut mesh = BTreeMap::new();
         for process in 0..self.member.process {
             let mut last = String::new();
@@ -289,6 +310,7 @@ impl<'m> Meeting<'m> {
                 if !wait.goes_on(&format!("process {process} ({})", self.address(process)))? {
                     return Err(self.missing(process, &last));
                 }
+                self.listen()?;
                 match connect(&self.address(process), FOR_DATA) {
                     Ok(line) => break line,
                     Err(error) => last = error.to_string(),
@@ -302,7 +324,8 @@ impl<'m> Meeting<'m> {
             if !wait.goes_on(&format!("process {missing} ({})", self.address(missing)))? {
                 return Err(self.missing(missing, ""));
             }
-            if let Some((line, Ok(Say::Hello(process, _)))) = self.admitted(FOR_DATA)
+            self.listen()?;
+            if let Some((line, Say::Hello(process, _))) = self.door.admitted(FOR_DATA)
                 && (self.member.process + 1..self.member.of).contains(&(process as usize))
             {
                 mesh.insert(process as usize, line);
@@ -311,20 +334,58 @@ impl<'m> Meeting<'m> {
         Ok(mesh)
     }
 
-    /// Somebody who came and said who they are, if anybody did.
-    fn admitted(&self, greeting: &[u8; 16]) -> Option<(TcpStream, io::Result<Say>)> {
-        let (mut line, _) = self.listener.accept().ok()?;
-        line.set_nonblocking(false).ok()?;
-        line.set_read_timeout(Some(INTRODUCTION)).ok()?;
-        line.set_nodelay(true).ok()?;
-        let mut said = [0; 16];
-        line.read_exact(&mut said).ok()?;
-        if said != *greeting {
-            return None;
+    /// Waits until everybody is connected with everybody: only then is anything else said over the lines.
+    fn all_through(&mut self, mut wait: Wait<'_>) -> Result<(), ClusterError> {
+        if self.member.process > 0 {
+            self.say_to_all(&Say::Through)?;
+            wait.until += LONGER;
+            return match self.hear_from(0, &mut wait)? {
+                Say::Through => Ok(()),
+                other => Err(self.ends(0, other)),
+            };
         }
-        let said = receive(&mut line);
-        line.set_read_timeout(None).ok()?;
-        Some((line, said))
+        while let Some(missing) = (1..self.member.of).find(|process| !self.through.contains(process)) {
+            if !wait.goes_on(&format!("process {missing} ({})", self.address(missing)))? {
+                return Err(self.missing(missing, "it is there, but not connected with all"));
+            }
+            self.listen()?;
+        }
+        self.say_to_all(&Say::Through)
+    }
+
+    /// Takes in what was said meanwhile: who is through, and who gives up or is gone, so that nobody waits for them.
+    fn listen(&mut self) -> Result<(), ClusterError> {
+        for process in 0..self.member.of {
+            let Some(line) = self.lines.get_mut(&process) else { continue };
+            if here(line) {
+                continue;
+            }
+            match receive_within(line, INTRODUCTION) {
+                Ok(Say::Through) if self.member.process == 0 => drop(self.through.insert(process)),
+                Ok(other) => return Err(self.ends(process, other)),
+                Err(error) => return Err(self.gone(process)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What it means that `process` says something else than that it goes on.
+    fn ends(&self, process: usize, said: Say) -> ClusterError {
+        let address = self.address(process);
+        match (said, process) {
+            (Say::Refused(reason), 0) => ClusterError::Refused { address, reason },
+            (Say::Refused(reason), _) => {
+                ClusterError::Gone { process, address, error: io::Error::other(reason) }
+            }
+            _ => self.gone(process)(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn hear_from(&mut self, process: usize, wait: &mut Wait<'_>) -> Result<Say, ClusterError> {
+        let Some(mut line) = self.lines.remove(&process) else { return Err(self.missing(process, "")) };
+        let said = self.hear(process, &mut line, wait);
+        self.lines.insert(process, line);
+        said
     }
 
     /// What `process` says next; while nothing comes, `wait` says whether to go on.
@@ -342,10 +403,7 @@ impl<'m> Meeting<'m> {
                 Err(error) => return Err(gone(error)),
             }
         }
-        line.set_read_timeout(Some(INTRODUCTION)).map_err(&gone)?;
-        let said = receive(line).map_err(&gone)?;
-        line.set_read_timeout(None).map_err(&gone)?;
-        Ok(said)
+        receive_within(line, INTRODUCTION).map_err(gone)
     }
 
     fn say_to_all(&mut self, say: &Say) -> Result<(), ClusterError> {
@@ -363,7 +421,14 @@ impl<'m> Meeting<'m> {
     }
 }
 
-fn connect(address: &str, greeting: &[u8; 16]) -> io::Result<TcpStream> {
+fn receive_within(line: &mut TcpStream, time: Duration) -> io::Result<Say> {
+    line.set_read_timeout(Some(time))?;
+    let said = receive(line)?;
+    line.set_read_timeout(None)?;
+    Ok(said)
+}
+
+fn connect(address: &str, greeting: &Greeting) -> io::Result<TcpStream> {
     let mut line = Err(io::Error::new(io::ErrorKind::NotFound, "no such host"));
     for address in address.to_socket_addrs()? {
         line = TcpStream::connect_timeout(&address, INTRODUCTION);
@@ -377,7 +442,7 @@ fn connect(address: &str, greeting: &[u8; 16]) -> io::Result<TcpStream> {
     Ok(line)
 }
 
-/// Whether somebody is still at the other end of `line`.
+/// Whether somebody is still at the other end of `line` and says nothing.
 fn here(line: &TcpStream) -> bool {
     let peeked = line.set_nonblocking(true).and_then(|()| line.peek(&mut [0]));
     let back = line.set_nonblocking(false);
@@ -413,3 +478,6 @@ impl<'w> Wait<'w> {
         Ok(Instant::now() < self.until)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! leave nothing behind and fill their pages.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -42,10 +43,14 @@ impl Identity {
 
 /// Whether the file that `store` has open is still the state's.
 pub(super) fn in_place(store: &LmdbStore) -> Result<(), StoreError> {
-    let now = fs::metadata(store.dir().join("data.mdb")).map_err(|error| store.place.io(&error))?;
-    match Identity::of(&now) == store.file {
-        true => Ok(()),
-        false => Err(StoreError::Replaced { place: store.place.to_string() }),
+    let place = || store.place.to_string();
+    match fs::metadata(store.dir().join("data.mdb")) {
+        Ok(now) if Identity::of(&now) == store.file => Ok(()),
+        // Only a writer replaces the file of a state that is in use, and this is the one there can be.
+        Ok(_) if store.writer.is_some() => Err(StoreError::Gone { place: place() }),
+        Ok(_) => Err(StoreError::Replaced { place: place() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Gone { place: place() }),
+        Err(error) => Err(store.place.io(&error)),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The graph's part of the dataflow on its workers, one closed epoch after the other.
+//! The graph alone, without video: its part of the dataflow on workers of its own, one closed epoch after the other.
 
-use std::cell::RefCell;
+pub mod operators;
+
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::{AsCollection, VecCollection};
 use kinetograph_dataflows::graph::closure::{Closure, closure};
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
+use kinetograph_dataflows::graph::node::{ClassId, Row};
 use kinetograph_dataflows::graph::{Diff, Epoch, Settings};
 use kinetograph_dataflows::id::NodeId;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 use timely::worker::Worker;
 
-use super::operators::Operators;
+use crate::epoch::{Changes, Collections, Gathered};
+use operators::Operators;
 
 /// What an epoch is given.
 #[derive(Clone, Default)]
@@ -33,64 +33,8 @@ pub struct Given {
     pub decisions: Vec<Decision>,
 }
 
-/// Records of a collection that come (1) or go (-1).
-pub type Net<D> = Vec<(D, Diff)>;
-
-/// What an epoch changes, net.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Node to the cell that stores it.
-    pub cells: Net<(NodeId, CellId)>,
-    /// Node to its group.
-    pub groups: Net<(NodeId, GroupId)>,
-    /// Node and cell to the best neighbours there.
-    pub lists: Net<((NodeId, CellId), List)>,
-    /// Child clusters.
-    pub clusters: Net<Cluster>,
-    /// Inter-instance edges.
-    pub inter: Net<(NodeId, NodeId)>,
-    /// Transitive pairs with their reasons.
-    pub pairs: Net<Pair>,
-    /// Node to its class.
-    pub classes: Net<(NodeId, ClassId)>,
-    /// What could not be followed.
-    pub misfits: Vec<String>,
-}
-
-impl Changes {
-    fn merge(&mut self, other: Changes) {
-        self.cells.extend(other.cells);
-        self.groups.extend(other.groups);
-        self.lists.extend(other.lists);
-        self.clusters.extend(other.clusters);
-        self.inter.extend(other.inter);
-        self.pairs.extend(other.pairs);
-        self.classes.extend(other.classes);
-        self.misfits.extend(other.misfits);
-    }
-
-    /// Records that come or go.
-    pub fn count(&self) -> usize {
-        let labels = self.cells.len() + self.groups.len() + self.classes.len();
-        labels + self.lists.len() + self.clusters.len() + self.inter.len() + self.pairs.len()
-    }
-
-    /// Nets changes out, what goes before what comes.
-    fn settle(&mut self) {
-        settle(&mut self.cells);
-        settle(&mut self.groups);
-        settle(&mut self.lists);
-        settle(&mut self.clusters);
-        settle(&mut self.inter);
-        settle(&mut self.pairs);
-        settle(&mut self.classes);
-    }
-}
-
-fn settle<D: Ord + Clone + 'static>(changes: &mut Net<D>) {
-    consolidate(changes);
-    changes.sort_by(|(a, x), (b, y)| x.cmp(y).then_with(|| a.cmp(b)));
-}
+/// Classes by node, from before.
+pub type Labels = Arc<HashMap<NodeId, ClassId>>;
 
 /// One worker's part of a closed epoch.
 type Share = (Epoch, Changes);
@@ -105,11 +49,13 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Starts `workers` of them over an empty graph.
+    /// Starts `workers` of them over an empty graph, in which nodes that come with lists may get the labels of classes that are
+    /// `known`.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(workers: usize, settings: &Settings) -> anyhow::Result<Self> {
+    pub fn start(workers: usize, settings: &Settings, known: Labels) -> anyhow::Result<Self> {
+        let workers = workers.max(1);
         let (turns, takers): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(1)).unzip();
         let (share, shares) = bounded(workers);
         let (scored, operators) = (Arc::<AtomicU64>::default(), Arc::<Operators>::default());
@@ -117,7 +63,7 @@ impl Graph {
         let thread = std::thread::Builder::new().name("workers".into()).spawn(move || {
             let guards = timely::execute(timely::Config::process(workers), move |worker| {
                 let (turns, share) = (takers[worker.index()].clone(), share.clone());
-                work(worker, &settings, &turns, &share, &count, &times);
+                work(worker, (&settings, &known), &turns, &share, &count, &times);
             })?;
             guards.join().into_iter().collect::<Result<Vec<()>, String>>().map(drop)
         })?;
@@ -171,54 +117,37 @@ impl Graph {
     }
 }
 
-/// Changes that a worker has not sent off yet, by epoch.
-#[derive(Clone, Default)]
-struct Gathered(Rc<RefCell<BTreeMap<Epoch, Changes>>>);
-
-impl Gathered {
-    fn sink<D: Clone + 'static>(
-        &self,
-        collection: VecCollection<'_, Epoch, D, Diff>,
-        probe: &Handle<Epoch>,
-        put: impl Fn(&mut Changes, (D, Diff)) + 'static,
-    ) {
-        let gathered = self.clone();
-        collection
-            .inspect(move |(data, epoch, diff)| {
-                put(gathered.0.borrow_mut().entry(*epoch).or_default(), (data.clone(), *diff));
-            })
-            .probe_with(probe);
-    }
+/// The graph's part of the dataflow, as [`wire`](kinetograph_dataflows::wire::wire) has it from the rows on.
+fn graph<'s>(
+    rows: VecCollection<'s, Epoch, Row, Diff>,
+    codebook: VecCollection<'s, Epoch, (u64, Decision), Diff>,
+    known: Labels,
+    settings: &Settings,
+    scored: Arc<AtomicU64>,
+) -> Collections<'s> {
+    let nodes = rows.clone().map(|row| row.id);
+    let Neighbours { cells, groups, lists, neighbours, misfits } =
+        neighbours(rows, codebook, &settings.neighbours, scored);
+    let Closure { clusters, inter, pairs, classes, .. } =
+        closure(nodes, neighbours, known, &settings.closure);
+    Collections { cells, groups, lists, clusters, inter, pairs, classes, misfits }
 }
 
 fn work(
     worker: &mut Worker,
-    settings: &Settings,
+    (settings, known): (&Settings, &Labels),
     turns: &Receiver<(Epoch, Given)>,
     shares: &Sender<Share>,
     scored: &Arc<AtomicU64>,
     operators: &Arc<Operators>,
 ) {
     operators.listen(worker);
-    let (gathered, probe) = (Gathered::default(), Handle::new());
+    let (gathered, probe) = (Gathered::<Changes>::default(), Handle::new());
     let (mut rows, mut codebook) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (rows_in, rows) = scope.new_input::<(Row, Epoch, Diff)>();
         let (codebook_in, codebook) = scope.new_input::<((u64, Decision), Epoch, Diff)>();
         let (rows, codebook) = (rows.as_collection(), codebook.as_collection());
-        // As `wire` does it, from the rows on.
-        let nodes = rows.clone().map(|row| row.id);
-        let Neighbours { cells, groups, lists, neighbours, misfits } =
-            neighbours(rows, codebook, &settings.neighbours, scored.clone());
-        let Closure { clusters, inter, pairs, classes, .. } =
-            closure(nodes, neighbours, Arc::new(HashMap::new()), &settings.closure);
-        gathered.sink(cells, &probe, |changes, change| changes.cells.push(change));
-        gathered.sink(groups, &probe, |changes, change| changes.groups.push(change));
-        gathered.sink(lists, &probe, |changes, change| changes.lists.push(change));
-        gathered.sink(clusters, &probe, |changes, change| changes.clusters.push(change));
-        gathered.sink(inter, &probe, |changes, change| changes.inter.push(change));
-        gathered.sink(pairs, &probe, |changes, change| changes.pairs.push(change));
-        gathered.sink(classes, &probe, |changes, change| changes.classes.push(change));
-        gathered.sink(misfits, &probe, |changes, (misfit, _)| changes.misfits.push(misfit));
+        gathered.attach(graph(rows, codebook, known.clone(), settings, scored.clone()), &probe);
         (rows_in, codebook_in)
     });
     while let Ok((epoch, given)) = turns.recv() {
@@ -231,8 +160,7 @@ fn work(
         rows.advance_to(epoch + 1);
         codebook.advance_to(epoch + 1);
         worker.step_or_park_while(None, || probe.less_equal(&epoch));
-        let changes = gathered.0.borrow_mut().remove(&epoch).unwrap_or_default();
-        if shares.send((epoch, changes)).is_err() {
+        if shares.send((epoch, gathered.take(epoch))).is_err() {
             break;
         }
     }
