@@ -136,15 +136,12 @@ fn directions_hold_what_vectors_have_in_common() {
 #[test]
 fn what_is_alike_is_seen_by_its_shadow_and_what_is_not_is_seen_whole() {
     let mut rng = Pcg64::seed_from_u64(6);
-    let near = alike(600, 256, 8, &mut rng);
+    let near = alike(1500, 256, 8, &mut rng);
     let basis = Arc::new(Basis::learn(&borrowed(&near), 128).unwrap());
-    assert!(matches!(
-        Sketch::choose(&basis, &borrowed(&near), 600, 20),
-        Sketch::Shadow { directions: 15 | 31, .. }
-    ));
+    assert!(matches!(Sketch::choose(&basis, &borrowed(&near), 1500, 2), Sketch::Shadow { .. }));
     let apart: Vec<_> = (0..600).map(|_| unit(256, &mut rng)).collect();
     let basis = Arc::new(Basis::learn(&borrowed(&apart), 128).unwrap());
-    assert!(Sketch::choose(&basis, &borrowed(&apart), 600, 20).is_whole());
+    assert!(Sketch::choose(&basis, &borrowed(&apart), 600, 2).is_whole());
 }
 
 #[test]
