@@ -13,7 +13,9 @@ use super::pairs::{at_most, pairs};
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
+pub(super) mod blocks;
 pub mod census;
+pub(super) mod ids;
 #[cfg(test)]
 mod tests;
 
