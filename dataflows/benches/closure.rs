@@ -59,7 +59,9 @@ fn number(argument: &str) -> usize {
 /// One measurement, in this process.
 fn measure(case: &str, nodes: u64, workers: usize) -> Value {
     match case {
-        "pairs" | "two-hop" | "pairs vec" | "pairs columnar" => pairs::measure(case, nodes, workers),
+        "pairs" | "two-hop" | "pairs arranged" | "pairs vec" | "pairs columnar" => {
+            pairs::measure(case, nodes, workers)
+        }
         "classes" | "propagate" => classes::measure(case, nodes, workers),
         "closure" | "clusters" => lists::measure(case, nodes, workers),
         "new" => lists::new_nodes(nodes, workers),
@@ -89,7 +91,7 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
         "pairs" => {
             let mut all = Vec::new();
             for workers in [1, 2] {
-                let cases = ["two-hop", "pairs", "pairs vec", "pairs columnar"];
+                let cases = ["two-hop", "pairs", "pairs arranged", "pairs vec", "pairs columnar"];
                 let measured: Vec<Value> = cases.iter().map(|case| apart(case, nodes, workers)).collect();
                 table(&measured);
                 for (case, other) in cases.iter().zip(&measured).skip(1) {
