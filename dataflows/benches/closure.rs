@@ -1,6 +1,6 @@
 //! Clusters, pairs and classes: loads, then batches of changes, half of them deletes, against other ways to the same.
 //!
-//! `cargo bench --bench closure -- [NODES...] [pairs|classes|shapes|all|memory|new]`: tables to the terminal, and
+//! `cargo bench --bench closure -- [NODES...] [pairs|classes|propagate|shapes|all|memory|new]`: tables to the terminal, and
 //! `target/bench/closure.json`. Each measurement runs in a process of its own, so that its peak memory is its own; the
 //! answers of two that are compared are compared first.
 
@@ -20,7 +20,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 /// What can be asked for, each with its measurements.
-const SECTIONS: [&str; 6] = ["pairs", "classes", "shapes", "all", "new", "memory"];
+const SECTIONS: [&str; 7] = ["pairs", "classes", "propagate", "shapes", "all", "new", "memory"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -31,7 +31,8 @@ fn main() {
     }
     let mut sizes: Vec<u64> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
     let mut sections: Vec<&str> = SECTIONS.into_iter().filter(|s| arguments.iter().any(|a| a == s)).collect();
-    if sizes.is_empty() {
+    let given = !sizes.is_empty();
+    if !given {
         sizes = vec![100_000, 1_000_000];
     }
     if sections.is_empty() {
@@ -39,7 +40,9 @@ fn main() {
     }
     let mut all = Vec::new();
     for section in sections {
-        for nodes in &sizes {
+        // Differential's takes minutes for more.
+        let sizes = if section == "propagate" && !given { &[20_000][..] } else { &sizes };
+        for nodes in sizes {
             all.extend(compare(section, *nodes));
         }
     }
@@ -59,7 +62,9 @@ fn number(argument: &str) -> usize {
 /// One measurement, in this process.
 fn measure(case: &str, nodes: u64, workers: usize) -> Value {
     match case {
-        "pairs" | "two-hop" | "pairs vec" | "pairs columnar" => pairs::measure(case, nodes, workers),
+        "pairs" | "two-hop" | "pairs arranged" | "pairs vec" | "pairs columnar" => {
+            pairs::measure(case, nodes, workers)
+        }
         "classes" | "propagate" => classes::measure(case, nodes, workers),
         "closure" | "clusters" => lists::measure(case, nodes, workers),
         "new" => lists::new_nodes(nodes, workers),
@@ -89,7 +94,7 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
         "pairs" => {
             let mut all = Vec::new();
             for workers in [1, 2] {
-                let cases = ["two-hop", "pairs", "pairs vec", "pairs columnar"];
+                let cases = ["two-hop", "pairs", "pairs arranged", "pairs vec", "pairs columnar"];
                 let measured: Vec<Value> = cases.iter().map(|case| apart(case, nodes, workers)).collect();
                 table(&measured);
                 for (case, other) in cases.iter().zip(&measured).skip(1) {
@@ -101,17 +106,17 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
             all
         }
         "classes" => {
-            let ours = apart("classes", nodes, 1);
-            let mut measured = vec![ours];
-            if nodes <= 100_000 {
-                measured.push(apart("propagate", nodes, 1));
-            }
+            let measured = vec![apart("classes", nodes, 1)];
             table(&measured);
-            if let [ours, other] = &measured[..] {
-                assert_eq!(ours["answers"], other["answers"], "propagate gives other classes");
-                ratio("classes", ours, "propagate", other);
-            }
             measured
+        }
+        "propagate" => {
+            let measured = ["classes", "propagate"].map(|case| apart(case, nodes, 1));
+            table(&measured);
+            let [ours, other] = &measured;
+            assert_eq!(ours["answers"], other["answers"], "propagate gives other classes");
+            ratio("classes", ours, "propagate", other);
+            measured.to_vec()
         }
         "shapes" => {
             println!(

@@ -8,7 +8,7 @@ use differential_dataflow::VecCollection;
 use differential_dataflow::input::Input;
 use kinetograph_dataflows::graph::classes::classes;
 use kinetograph_dataflows::graph::clusters::{Settings, clusters, mutual};
-use kinetograph_dataflows::graph::edges::{by_track, inter, intra};
+use kinetograph_dataflows::graph::edges::{inter, intra};
 use kinetograph_dataflows::graph::pairs::pairs;
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use serde_json::{Value, json};
@@ -69,12 +69,11 @@ fn build(given: Of<'_, Given>, stage: usize) -> Of<'_, ()> {
         return clusters.flat_map(|_| None);
     }
     let inter = inter(clusters);
-    let views = by_track(nodes.clone());
-    let intra = intra(views.clone());
+    let intra = intra(nodes.clone());
     if stage == 3 {
         return inter.concat(intra).flat_map(|_| None);
     }
-    let pairs = pairs(inter.clone(), views).flat_map(|_| None);
+    let pairs = pairs(inter.clone(), nodes.clone()).flat_map(|_| None);
     if stage == 4 {
         return pairs.concat(intra.flat_map(|_| None));
     }

@@ -3,7 +3,6 @@
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::trace::chunk::vec::{ChunkBatcher as VecBatcher, ChunkSpine as VecSpine};
 use differential_dataflow::{Hashable, VecCollection};
-use kinetograph_dataflows::graph::edges::by_track;
 use kinetograph_dataflows::graph::node::{Pair, PairKind};
 use kinetograph_dataflows::graph::{Diff, Epoch, pairs};
 use kinetograph_dataflows::id::NodeId;
@@ -58,8 +57,9 @@ pub(crate) fn measure(case: &str, nodes: u64, workers: usize) -> Value {
         ),
         "pairs" => drive(workers, log, of_pair, |given| {
             let (views, inter) = split(given);
-            pairs::pairs(inter, by_track(views))
+            pairs::pairs(inter, views)
         }),
+        "pairs arranged" => drive(workers, log, of_pair, pairs_arranged),
         "pairs vec" => drive(workers, log, of_pair, pairs_vec),
         _ => drive(workers, log, |(a, b): &(u64, u64)| print_of(NodeId(*a), NodeId(*b)), pairs_columnar),
     }
@@ -135,7 +135,19 @@ fn two_hop(hops: Of<'_, Hop>) -> Of<'_, (u32, u32)> {
     a_moved.map(|(b, a2)| (a2, b)).concat(b_moved).concat(both_moved)
 }
 
-/// The joins of `pairs::pairs` over plain numbers and arrangements of chunks of rows.
+/// Pairs with reasons by two joins over differential's ordinary arrangements.
+fn pairs_arranged(given: Of<'_, Given>) -> Of<'_, Pair> {
+    let (views, inter) = split(given);
+    let views = views.map(|node| (node.track(), node)).arrange_by_key();
+    inter
+        .map(|(a, b)| (a.track(), (a, b)))
+        .arrange_by_key()
+        .join_core(views.clone(), |_, (via_a, via_b), a| Some((via_b.track(), (*a, *via_a, *via_b))))
+        .arrange_by_key()
+        .join_core(views, |_, (a, via_a, via_b), b| reason(*a, *b, *via_a, *via_b))
+}
+
+/// The same joins over plain numbers and arrangements of chunks of rows.
 fn pairs_vec(given: Of<'_, Given>) -> Of<'_, Pair> {
     type Key<V> = (u64, V);
     type By<V> = Exchange<(Key<V>, Epoch, Diff), fn(&(Key<V>, Epoch, Diff)) -> u64>;

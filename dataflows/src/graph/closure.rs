@@ -7,15 +7,18 @@ use differential_dataflow::VecCollection;
 
 use super::classes::classes;
 use super::clusters::{Settings, clusters};
-use super::edges::{Edge, by_track, inter, intra};
+use super::edges::{Edge, inter, intra};
 use super::node::{ClassId, Cluster, List, Pair};
 use super::pairs::{at_most, pairs};
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
+pub(super) mod blocks;
 pub mod census;
+pub(super) mod ids;
 #[cfg(test)]
 mod tests;
+pub(super) mod views;
 
 /// The transitive consequences of a graph's neighbours.
 pub struct Closure<'s> {
@@ -40,10 +43,9 @@ pub fn closure<'s>(
     settings: &Settings,
 ) -> Closure<'s> {
     let clusters = clusters(neighbours, settings);
-    let views = by_track(nodes.clone());
     let inter = inter(clusters.clone());
-    let intra = intra(views.clone());
-    let pairs = pairs(inter.clone(), views);
+    let intra = intra(nodes.clone());
+    let pairs = pairs(inter.clone(), nodes.clone());
     let pairs = match settings.max_pairs_per_node {
         0 => pairs,
         most => at_most(pairs, most),

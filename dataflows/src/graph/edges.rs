@@ -2,36 +2,44 @@
 //!
 //! Both hold each edge once, the smaller node first.
 
+mod shared;
+
 use std::collections::BTreeSet;
 
-use differential_dataflow::VecCollection;
-use differential_dataflow::operators::ThresholdTotal;
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ValSpine;
+use differential_dataflow::{Hashable, VecCollection};
+use timely::dataflow::channels::pact::Exchange;
 
+use self::shared::Shared;
+use super::by_epoch::by_epoch;
+use super::closure::views::Views;
 use super::node::Cluster;
 use super::{Diff, Epoch};
-use crate::id::{NodeId, TrackId};
+use crate::id::NodeId;
 
 /// Two different nodes, the smaller first.
 pub type Edge = (NodeId, NodeId);
 
-/// The nodes arranged by their track: what [`intra`] and [`pairs`](super::pairs::pairs) both look up.
-pub type ByTrack<'s> = Arranged<'s, TraceAgent<ValSpine<TrackId, NodeId, Epoch, Diff>>>;
-
-/// Arranges `nodes`, each of them once, by track.
-pub fn by_track(nodes: VecCollection<'_, Epoch, NodeId, Diff>) -> ByTrack<'_> {
-    nodes.map(|node| (node.track(), node)).arrange_by_key_named("ByTrack")
-}
-
 /// Each two nodes that share at least one cluster.
 pub fn inter(clusters: VecCollection<'_, Epoch, Cluster, Diff>) -> VecCollection<'_, Epoch, Edge, Diff> {
-    clusters.flat_map(|cluster| edges_within(&cluster)).distinct_total()
+    let edges = clusters.flat_map(|cluster| edges_within(&cluster));
+    let at = Exchange::new(|((a, _), ..): &(Edge, Epoch, Diff)| a.hashed());
+    let mut shared = Shared::default();
+    by_epoch(edges, at, "InterEdges", move |changes| shared.apply(&changes))
 }
 
-/// Each two views of one track.
-pub fn intra(views: ByTrack<'_>) -> VecCollection<'_, Epoch, Edge, Diff> {
-    views.clone().join_core(views, |_, a, b| (a < b).then_some((*a, *b)))
+/// Each two views of one track; each of `nodes` is there once.
+pub fn intra(nodes: VecCollection<'_, Epoch, NodeId, Diff>) -> VecCollection<'_, Epoch, Edge, Diff> {
+    let at = Exchange::new(|(node, ..): &(NodeId, Epoch, Diff)| node.track().hashed());
+    let mut views = Views::default();
+    by_epoch(nodes, at, "IntraEdges", move |changes| {
+        let mut net = Vec::new();
+        for (node, diff) in changes {
+            let others = views.of(node.track()).filter(|other| *other != node);
+            net.extend(others.map(|other| ((node.min(other), node.max(other)), diff)));
+            views.change(node, diff);
+        }
+        net
+    })
 }
 
 /// The inter-instance edges of `clusters`, from scratch.

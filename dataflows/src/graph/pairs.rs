@@ -3,29 +3,46 @@
 //! A node id starts with its track, so from A < B of different tracks follows A' < B': a pair has the same
 //! orientation as its edge.
 
+mod meeting;
+mod tracks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use differential_dataflow::VecCollection;
 use differential_dataflow::operators::ThresholdTotal;
+use differential_dataflow::{Hashable, VecCollection};
+use timely::dataflow::channels::pact::Exchange;
 
-use super::edges::{ByTrack, Edge};
+use self::meeting::{Meeting, meet};
+use self::tracks::{At, Tracks};
+use super::by_epoch::by_epoch;
+use super::closure::views::Views;
+use super::edges::Edge;
 use super::node::{Pair, PairKind};
 use super::{Diff, Epoch};
 use crate::id::{NodeId, TrackId};
 
 /// A'-B', A'-B and A-B' for each A-B of `inter`, with its reason: one record for each reason of a pair, and none for
-/// A-B itself. Views are those of `views`, which holds the ends of `inter` too. An edge within one track gives none.
+/// A-B itself. Views are those of `nodes`, which holds the ends of `inter` too, each once. An edge within one track
+/// gives none.
+///
+/// Of inter-instance edges I and views V, the pairs I V V change in a step by d(I V) V + (I V)' dV, a prime for after
+/// the step: what is new at A meets the views that were at B, and what is new at B those that are at A. Both of an
+/// edge's tracks keep it, so that a step asks each of them at most once and no join's intermediate result is kept.
 pub fn pairs<'s>(
     inter: VecCollection<'s, Epoch, Edge, Diff>,
-    views: ByTrack<'s>,
+    nodes: VecCollection<'s, Epoch, NodeId, Diff>,
 ) -> VecCollection<'s, Epoch, Pair, Diff> {
-    inter
-        .filter(|(a, b)| a.track() != b.track())
-        .map(|(a, b)| (a.track(), (a, b)))
-        .arrange_by_key_named("InterByTrackOfA")
-        .join_core(views.clone(), |_, (via_a, via_b), a| Some((via_b.track(), (*a, *via_a, *via_b))))
-        .arrange_by_key_named("InterByTrackOfB")
-        .join_core(views, |_, (a, via_a, via_b), b| pair(*a, *b, *via_a, *via_b))
+    let ends =
+        inter.filter(|(a, b)| a.track() != b.track()).flat_map(|(a, b)| [At::end(a, b), At::end(b, a)]);
+    let given = ends.concat(nodes.clone().map(At::view));
+    let at = Exchange::new(|(at, ..): &(At, Epoch, Diff)| at.track.hashed());
+    let mut tracks = Tracks::default();
+    let one_moved = by_epoch(given, at, "OneEndMoved", move |changes| tracks.apply(&changes));
+
+    let given = one_moved.concat(nodes.map(Meeting::View));
+    let at = Exchange::new(|(meeting, ..): &(Meeting, Epoch, Diff)| meeting.track().hashed());
+    let mut views = Views::default();
+    by_epoch(given, at, "Pairs", move |changes| meet(&mut views, &changes))
 }
 
 /// The pairs of `pairs` that are among the `most` of least [`rank`] of both their nodes, reasons counted apart: no node
@@ -88,14 +105,4 @@ pub fn recompute(nodes: &BTreeSet<NodeId>, inter: &BTreeSet<Edge>) -> BTreeSet<P
         pairs.extend(others(via_b).map(|b| Pair { a: via_a, b, kind: PairKind::BMoved, via_a, via_b }));
     }
     pairs
-}
-
-fn pair(a: NodeId, b: NodeId, via_a: NodeId, via_b: NodeId) -> Option<Pair> {
-    let kind = match (a == via_a, b == via_b) {
-        (true, true) => return None,
-        (false, true) => PairKind::AMoved,
-        (true, false) => PairKind::BMoved,
-        (false, false) => PairKind::BothMoved,
-    };
-    Some(Pair { a, b, kind, via_a, via_b })
 }

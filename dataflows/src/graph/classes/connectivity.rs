@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::forest::{Change, Forest};
 use crate::graph::Diff;
+use crate::graph::closure::blocks::reserve;
 use crate::graph::node::ClassId;
 use crate::id::NodeId;
 
@@ -44,7 +45,7 @@ struct Vertex {
     id: NodeId,
     label: ClassId,
     /// How often it is there as a node: an end of an edge need not be one.
-    count: Diff,
+    count: i32,
     /// Whether it is in `touched`.
     touched: bool,
 }
@@ -110,7 +111,7 @@ impl Connectivity {
         match element {
             Element::Node(node) => {
                 let handle = self.vertex(node);
-                self.vertices[handle as usize].count += diff;
+                self.vertices[handle as usize].count += diff as i32;
             }
             Element::Edge(a, b) if a != b => {
                 let (a, b) = (self.vertex(a.min(b)), self.vertex(a.max(b)));
@@ -161,6 +162,7 @@ impl Connectivity {
                 handle
             }
             None => {
+                reserve(&mut self.vertices, 1);
                 self.vertices.push(vertex);
                 (self.vertices.len() - 1) as u32
             }

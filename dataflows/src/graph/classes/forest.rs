@@ -14,15 +14,18 @@
 //! vertex of the smaller part when nothing crosses. When something does, it is needed only where there is no short
 //! detour and no sample had exactly one of the crossing edges: then it costs in the order of the smaller part.
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use super::tours::{Sketch, Tours, WORDS};
 use crate::graph::Diff;
+use crate::graph::closure::blocks::reserve;
 
 /// Parts of at most so many vertices are looked through at once.
 const SMALL: u32 = 32;
 /// Edges that a search for a detour looks at, over both ends.
 const DETOUR: usize = 512;
+/// Marks until they are taken off all vertices and given anew. Few in tests, so that they see it.
+const MARKS: u32 = if cfg!(test) { 50 } else { u32::MAX };
 
 /// A graph over handles, with its spanning forest.
 #[derive(Default)]
@@ -32,8 +35,10 @@ pub(super) struct Forest {
     tours: Tours,
     /// The stops of all arcs, by their ends.
     arcs: HashTable<u32>,
+    /// How often an edge is there, the smaller end first, of those that are not there just once.
+    counts: Counts,
     /// The greatest mark given: see `Vertex::mark`.
-    last_mark: u64,
+    last_mark: u32,
 }
 
 struct Vertex {
@@ -41,20 +46,40 @@ struct Vertex {
     /// In the tours.
     stop: u32,
     /// The last search that came here.
-    mark: u64,
+    mark: u32,
 }
 
 /// An edge as one end has it.
 #[derive(Clone, Copy)]
 struct Half {
     other: u32,
-    /// Where the other end has it in its edges; the top bit tells whether it is in the forest.
+    /// Where the other end has it in its edges, and [`TREE`] and [`NOT_ONCE`].
     twin: u32,
-    /// How often it is there.
-    count: i32,
 }
 
+/// Whether an edge is in the forest.
 const TREE: u32 = 1 << 31;
+/// Whether an edge is there more or less than once: then `Forest::counts` has it.
+const NOT_ONCE: u32 = 1 << 30;
+/// Where the other end has an edge.
+const PLACE: u32 = NOT_ONCE - 1;
+
+/// The edges that are there other than once.
+type Counts = HashMap<(u32, u32), i32>;
+
+impl Half {
+    fn place(self) -> usize {
+        (self.twin & PLACE) as usize
+    }
+
+    /// How often it is there, where one end is `from`.
+    fn count(self, from: u32, counts: &Counts) -> i32 {
+        match self.twin & NOT_ONCE {
+            0 => 1,
+            _ => counts.get(&(from.min(self.other), from.max(self.other))).copied().unwrap_or(1),
+        }
+    }
+}
 
 /// What came of the change of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +99,10 @@ impl Forest {
         let vertex = Vertex { edges: Vec::new(), stop, mark: 0 };
         match self.vertices.get_mut(handle as usize) {
             Some(place) => *place = vertex,
-            None => self.vertices.push(vertex),
+            None => {
+                reserve(&mut self.vertices, 1);
+                self.vertices.push(vertex);
+            }
         }
     }
 
@@ -105,17 +133,18 @@ impl Forest {
     /// component. It connects while it is there more than 0 times.
     pub(super) fn change(&mut self, a: u32, b: u32, diff: Diff, connected: bool) -> Change {
         let found = self.find(a, b);
-        let before = found.map_or(0, |(at, _)| self.half(a, at).count);
+        let before = found.map_or(0, |(at, _)| self.half(a, at).count(a, &self.counts));
         let after = before + diff as i32;
-        match found {
-            None => self.push(a, b, after),
-            Some((at_a, at_b)) => {
-                self.vertices[a as usize].edges[at_a].count = after;
-                self.vertices[b as usize].edges[at_b].count = after;
-            }
-        }
         let mut change = Change::Same;
         let tree = found.is_some_and(|(at, _)| self.half(a, at).twin & TREE != 0);
+        if after != 0 {
+            let places = found.unwrap_or_else(|| self.push(a, b));
+            self.set_count(a, b, places, after);
+        } else if let Some((at_a, at_b)) = found {
+            self.set_count(a, b, (at_a, at_b), 1);
+            self.take(a, at_a);
+            self.take(b, at_b);
+        }
         if before <= 0 && after > 0 {
             if connected {
                 self.sketch(a, b);
@@ -125,7 +154,9 @@ impl Forest {
             }
         } else if before > 0 && after <= 0 {
             if tree {
-                self.set_tree(a, b, false);
+                if after != 0 {
+                    self.set_tree(a, b, false);
+                }
                 let (there, back) = (self.take_arc(a, b), self.take_arc(b, a));
                 let tours = self.tours.cut(there, back);
                 self.tours.remove(there);
@@ -140,12 +171,6 @@ impl Forest {
             } else {
                 self.sketch(a, b);
             }
-        }
-        if after == 0
-            && let Some((at_a, at_b)) = self.find(a, b)
-        {
-            self.take(a, at_a);
-            self.take(b, at_b);
         }
         change
     }
@@ -163,14 +188,32 @@ impl Forest {
         let (of_a, of_b) = (&self.vertices[a as usize].edges, &self.vertices[b as usize].edges);
         if of_a.len() <= of_b.len() {
             let at = of_a.iter().position(|half| half.other == b)?;
-            Some((at, (of_a[at].twin & !TREE) as usize))
+            Some((at, of_a[at].place()))
         } else {
             let at = of_b.iter().position(|half| half.other == a)?;
-            Some(((of_b[at].twin & !TREE) as usize, at))
+            Some((of_b[at].place(), at))
         }
     }
 
-    fn push(&mut self, a: u32, b: u32, count: i32) {
+    /// Notes that the edge between `a` and `b`, which have it at `places`, is there `count` times.
+    fn set_count(&mut self, a: u32, b: u32, places: (usize, usize), count: i32) {
+        let once = self.half(a, places.0).twin & NOT_ONCE == 0;
+        if once && count == 1 {
+            return;
+        }
+        let ends = (a.min(b), a.max(b));
+        match count {
+            1 => drop(self.counts.remove(&ends)),
+            _ => drop(self.counts.insert(ends, count)),
+        }
+        for (vertex, at) in [(a, places.0), (b, places.1)] {
+            let twin = &mut self.vertices[vertex as usize].edges[at].twin;
+            *twin = if count == 1 { *twin & !NOT_ONCE } else { *twin | NOT_ONCE };
+        }
+    }
+
+    /// A new edge, there once; returns where its ends have it.
+    fn push(&mut self, a: u32, b: u32) -> (usize, usize) {
         let lengths = [a, b].map(|v| self.vertices[v as usize].edges.len() as u32);
         for (from, to, twin) in [(a, b, lengths[1]), (b, a, lengths[0])] {
             let edges = &mut self.vertices[from as usize].edges;
@@ -178,8 +221,9 @@ impl Forest {
                 // A quarter more instead of twice as much: most of the memory is here.
                 edges.reserve_exact(2 + edges.len() / 4);
             }
-            edges.push(Half { other: to, twin, count });
+            edges.push(Half { other: to, twin });
         }
+        (lengths[0] as usize, lengths[1] as usize)
     }
 
     /// Takes one half of an edge out; its twin is taken out in its turn.
@@ -187,8 +231,8 @@ impl Forest {
         let edges = &mut self.vertices[vertex as usize].edges;
         edges.swap_remove(at);
         if let Some(moved) = edges.get(at).copied() {
-            let twin = &mut self.vertices[moved.other as usize].edges[(moved.twin & !TREE) as usize].twin;
-            *twin = (*twin & TREE) | at as u32;
+            let twin = &mut self.vertices[moved.other as usize].edges[moved.place()].twin;
+            *twin = (*twin & !PLACE) | at as u32;
         }
         let edges = &mut self.vertices[vertex as usize].edges;
         if edges.capacity() > 2 * edges.len() + 4 {
@@ -256,16 +300,17 @@ impl Forest {
 
     /// An edge out of `tour`, by looking at all of its vertices.
     fn look_through(&mut self, tour: u32) -> Option<(u32, u32)> {
-        self.last_mark += 1;
-        let mark = self.last_mark;
-        let vertices = &mut self.vertices;
+        self.renew_marks();
+        let mark = self.new_mark();
+        let (vertices, counts) = (&mut self.vertices, &self.counts);
         self.tours.visit(tour, |vertex| -> Option<()> {
             vertices[vertex as usize].mark = mark;
             None
         });
         self.tours.visit(tour, |vertex| {
             let mut edges = vertices[vertex as usize].edges.iter();
-            let out = edges.find(|half| half.count > 0 && vertices[half.other as usize].mark != mark);
+            let out = edges
+                .find(|half| half.count(vertex, counts) > 0 && vertices[half.other as usize].mark != mark);
             out.map(|half| (vertex, half.other))
         })
     }
@@ -277,7 +322,7 @@ impl Forest {
             let known = a != b && (a.max(b) as usize) < self.vertices.len();
             let (at, _) = if known { self.find(a, b)? } else { return None };
             let half = self.half(a, at);
-            let crosses = half.count > 0 && (self.tour(a) == tour) != (self.tour(b) == tour);
+            let crosses = half.count(a, &self.counts) > 0 && (self.tour(a) == tour) != (self.tour(b) == tour);
             crosses.then_some((a, b))
         })
     }
@@ -296,20 +341,35 @@ impl Forest {
         (path[inside], path[outside])
     }
 
+    /// Makes sure that there are two marks that no vertex has.
+    fn renew_marks(&mut self) {
+        if self.last_mark > MARKS - 2 {
+            self.vertices.iter_mut().for_each(|vertex| vertex.mark = 0);
+            self.last_mark = 0;
+        }
+    }
+
+    fn new_mark(&mut self) -> u32 {
+        self.last_mark += 1;
+        self.last_mark
+    }
+
     /// Searches from both ends in turns, one edge each.
     fn detour(&mut self, a: u32, b: u32) -> Detour {
+        self.renew_marks();
         let mut side = |start: u32| {
-            self.last_mark += 1;
-            self.vertices[start as usize].mark = self.last_mark;
-            Side { mark: self.last_mark, reached: vec![(start, 0)], done: 0, edges_done: 0 }
+            let mark = self.new_mark();
+            self.vertices[start as usize].mark = mark;
+            Side { mark, reached: vec![(start, 0)], done: 0, edges_done: 0 }
         };
         let (mut turn, mut other) = (side(a), side(b));
         for _ in 0..DETOUR {
             let Some(&(at, _)) = turn.reached.get(turn.done) else { return Detour::Apart };
             if let Some(half) = self.vertices[at as usize].edges.get(turn.edges_done).copied() {
                 turn.edges_done += 1;
+                let there = half.count(at, &self.counts) > 0;
                 let mark = &mut self.vertices[half.other as usize].mark;
-                if half.count > 0 && *mark == other.mark {
+                if there && *mark == other.mark {
                     let mut path = turn.path_back(turn.done);
                     path.reverse();
                     let met = other.reached.iter().position(|(vertex, _)| *vertex == half.other);
@@ -319,7 +379,7 @@ impl Forest {
                     }
                     return Detour::Path(path);
                 }
-                if half.count > 0 && *mark != turn.mark {
+                if there && *mark != turn.mark {
                     *mark = turn.mark;
                     turn.reached.push((half.other, turn.done));
                 }
@@ -356,7 +416,7 @@ enum Detour {
 /// One side of a search: the vertices reached, each with the place of the one it was reached from, how many of them
 /// are done, and how many edges of the next one.
 struct Side {
-    mark: u64,
+    mark: u32,
     reached: Vec<(u32, usize)>,
     done: usize,
     edges_done: usize,

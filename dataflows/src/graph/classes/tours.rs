@@ -5,6 +5,8 @@
 //! expected logarithmic time. A tree also knows how many vertices it has and the sum (exclusive or) of what their
 //! [`Sketch`]es hold.
 
+use crate::graph::closure::blocks::reserve;
+
 /// No stop.
 pub(super) const NONE: u32 = u32::MAX;
 /// How many words a sketch has.
@@ -55,6 +57,7 @@ impl Tours {
                 at
             }
             None => {
+                reserve(&mut self.stops, 1);
                 self.stops.push(stop);
                 (self.stops.len() - 1) as u32
             }

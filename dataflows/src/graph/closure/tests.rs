@@ -269,12 +269,15 @@ fn a_limit_is_kept_by_every_node_and_a_wide_one_changes_nothing() {
     assert!(!few.is_empty() && world.nodes.iter().all(|node| of(&few, *node) <= 4));
 }
 
-/// The long form is `make soak-graph`.
+/// The long form is `make soak-graph`. `KINETOGRAPH_SOAK_FROM` is a part to go on from (of 500 rounds, each with a seed
+/// of its own).
 #[test]
 fn soak() {
-    let rounds = std::env::var("KINETOGRAPH_SOAK_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
-    let mut done = 0;
-    for part in 0.. {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let rounds = number("KINETOGRAPH_SOAK_ROUNDS", 300);
+    let from = number("KINETOGRAPH_SOAK_FROM", 0);
+    let mut done = from * 500;
+    for part in from.. {
         if done >= rounds {
             break;
         }
@@ -284,7 +287,9 @@ fn soak() {
         let settings = Settings { min_cluster: 2 + part % 4, max_pairs_per_node };
         rounds_equal_batch(workers, in_flight, 1000 + part as u64, part_rounds, &settings, 0);
         done += part_rounds;
-        println!("{done} of {rounds} rounds, the last {part_rounds} on {workers} workers: no difference");
+        println!(
+            "part {part}: {done} of {rounds} rounds, the last {part_rounds} on {workers} workers: no difference"
+        );
     }
 }
 

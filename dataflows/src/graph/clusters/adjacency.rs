@@ -1,9 +1,10 @@
 //! The mutual neighbours of each node, and who has to hear that they changed.
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::Diff;
+use crate::graph::closure::blocks::Blocks;
+use crate::graph::closure::ids::{ids, push_ids};
 use crate::graph::edges::Edge;
 use crate::id::NodeId;
 
@@ -22,8 +23,9 @@ pub(super) struct News {
 /// The mutual neighbours of some nodes.
 #[derive(Default)]
 pub(super) struct Adjacency {
-    /// Sorted, and not empty.
-    of: HashMap<NodeId, Box<[NodeId]>>,
+    /// Each node's, sorted: [`ids`].
+    of: Blocks,
+    bytes: Vec<u8>,
 }
 
 impl Adjacency {
@@ -34,8 +36,7 @@ impl Adjacency {
             let about = around[0].0.0;
             let ends = |comes: bool| around.iter().filter(move |c| (c.1 > 0) == comes).map(|c| c.0.1);
             let (gained, lost): (Vec<NodeId>, Vec<NodeId>) = (ends(true).collect(), ends(false).collect());
-            let before = self.of.remove(&about).unwrap_or_default();
-            let stay = before.iter().copied().filter(|node| lost.binary_search(node).is_err());
+            let stay = ids(self.of.get(about.0)).filter(|node| lost.binary_search(node).is_err());
             let stay: Vec<NodeId> = stay.collect();
             let mut after: Vec<NodeId> = stay.iter().chain(&gained).copied().collect();
             after.sort_unstable();
@@ -45,9 +46,9 @@ impl Adjacency {
                 news.extend((!lost.is_empty()).then(|| (tell(&lost), -1)));
             }
             news.extend(gained.iter().map(|to| (News { to: *to, about, neighbours: after.clone() }, 1)));
-            if !after.is_empty() {
-                self.of.insert(about, after.into_boxed_slice());
-            }
+            self.bytes.clear();
+            push_ids(&mut self.bytes, after);
+            self.of.set(about.0, &self.bytes);
         }
         news
     }
@@ -91,6 +92,6 @@ mod tests {
         let told = step(&mut adjacency, &[((1, 2), -1)]);
         assert_eq!(told, [(1, 1, vec![2], -1), (2, 2, vec![1], -1), (3, 1, vec![2], -1)]);
         step(&mut adjacency, &[((1, 3), -1)]);
-        assert!(adjacency.of.is_empty());
+        assert_eq!(adjacency.of.len(), 0);
     }
 }

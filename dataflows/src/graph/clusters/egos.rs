@@ -1,26 +1,31 @@
 //! Each node's mutual neighbours with the edges among them, and the cliques that a step makes and breaks.
 
 use differential_dataflow::consolidation::consolidate;
-use hashbrown::HashMap;
 
 use super::adjacency::News;
 use super::cliques::{cliques, has, put, words};
 use crate::graph::Diff;
+use crate::graph::closure::blocks::Blocks;
+use crate::graph::closure::ids::{pull, push};
 use crate::graph::node::Cluster;
 use crate::id::NodeId;
 
 /// The surroundings of some nodes: all that it takes to find the cliques through them.
 pub(super) struct Egos {
     min_cluster: usize,
-    of: HashMap<NodeId, Ego>,
+    /// Each node's [`Ego`].
+    of: Blocks,
+    bytes: Vec<u8>,
 }
 
 /// What is around one node: its n neighbours, sorted, then n sets of neighbours that are beside each, in one block.
+///
+/// Kept as bytes: n, the differences of the ids, and a bit for each two neighbours.
 #[derive(Default)]
 struct Ego {
     /// n ids and n times [`words`] of n.
-    block: Box<[u64]>,
-    size: u32,
+    block: Vec<u64>,
+    size: usize,
 }
 
 impl Ego {
@@ -28,11 +33,44 @@ impl Ego {
         let mut block: Vec<u64> = others.map(|node| node.0).collect();
         let size = block.len();
         block.resize(size + size * words(size), 0);
-        Ego { block: block.into_boxed_slice(), size: size as u32 }
+        Ego { block, size }
     }
 
     fn size(&self) -> usize {
-        self.size as usize
+        self.size
+    }
+
+    fn read(mut bytes: &[u8]) -> Self {
+        let mut last = 0;
+        let size = pull(&mut bytes).unwrap_or(0) as usize;
+        let mut ego = Ego::new((0..size).map_while(|_| {
+            last += pull(&mut bytes)?;
+            Some(NodeId(last))
+        }));
+        for (bit, (a, b)) in twos(size).enumerate() {
+            if bytes[bit / 8] >> (bit % 8) & 1 == 1 {
+                ego.set_beside(a, b, true);
+            }
+        }
+        ego
+    }
+
+    /// Nothing for a node without neighbours.
+    fn write(&self, bytes: &mut Vec<u8>) {
+        if self.size == 0 {
+            return;
+        }
+        push(bytes, self.size as u64);
+        let mut last = 0;
+        for id in self.others() {
+            push(bytes, id - last);
+            last = *id;
+        }
+        let bits = bytes.len();
+        bytes.resize(bits + (self.size * (self.size - 1) / 2).div_ceil(8), 0);
+        for (bit, (a, b)) in twos(self.size).enumerate() {
+            bytes[bits + bit / 8] |= u8::from(self.beside(a, b)) << (bit % 8);
+        }
     }
 
     fn others(&self) -> &[u64] {
@@ -76,10 +114,15 @@ impl Ego {
     }
 }
 
+/// Each two of `size`, the larger first.
+fn twos(size: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..size).flat_map(|a| (0..a).map(move |b| (a, b)))
+}
+
 impl Egos {
     /// No nodes; clusters will have at least `min_cluster` nodes, and at least 2.
     pub(super) fn new(min_cluster: usize) -> Self {
-        Egos { min_cluster: min_cluster.max(2), of: HashMap::new() }
+        Egos { min_cluster: min_cluster.max(2), of: Blocks::default(), bytes: Vec::new() }
     }
 
     /// Applies one step's net news, sorted, and returns the net changes of the clusters whose smallest changed member
@@ -91,7 +134,7 @@ impl Egos {
         for heard in news.chunk_by(|(x, _), (y, _)| x.to == y.to) {
             let node = heard[0].0.to;
             let (own, told): (Vec<_>, Vec<_>) = heard.iter().partition(|(news, _)| news.about == node);
-            let mut ego = self.of.remove(&node).unwrap_or_default();
+            let mut ego = Ego::read(self.of.get(node.0));
             let touched: Vec<NodeId> = heard.iter().map(|(news, _)| news.about).collect();
             if own.is_empty() {
                 ego.hear(&told);
@@ -114,9 +157,9 @@ impl Egos {
                 consolidate(&mut of_node);
                 net.append(&mut of_node);
             }
-            if ego.size > 0 {
-                self.of.insert(node, ego);
-            }
+            self.bytes.clear();
+            ego.write(&mut self.bytes);
+            self.of.set(node.0, &self.bytes);
         }
         net
     }

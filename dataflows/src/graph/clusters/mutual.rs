@@ -1,10 +1,11 @@
 //! Mutual neighbours: who is in whose list, both ways.
 
 use differential_dataflow::{ExchangeData, Hashable};
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::Diff;
+use crate::graph::closure::blocks::Blocks;
+use crate::graph::closure::ids::{ids, push_ids};
 use crate::graph::edges::Edge;
 use crate::id::NodeId;
 
@@ -32,8 +33,11 @@ impl Entry {
 /// a node that is in very many lists costs no more than another.
 #[derive(Default)]
 pub(super) struct Lists {
-    /// Each node's list, sorted by node.
-    of: HashMap<NodeId, Vec<NodeId>>,
+    /// Each node's list, sorted by node: [`ids`].
+    of: Blocks,
+    /// The list that is worked on, and its bytes.
+    list: Vec<NodeId>,
+    bytes: Vec<u8>,
 }
 
 impl Lists {
@@ -41,43 +45,38 @@ impl Lists {
     /// both entries changed is told by its smaller end.
     pub(super) fn apply(&mut self, changes: &[(Entry, Diff)]) -> Vec<(Edge, Diff)> {
         let mut net = Vec::new();
-        for seen in changes.chunk_by(|(x, _), (y, _)| (x.at, x.other) == (y.at, y.other)) {
-            let (at, other) = (seen[0].0.at, seen[0].0.other);
-            let diff = |own| seen.iter().filter(|(entry, _)| entry.own == own).map(|(_, diff)| *diff).sum();
-            let (own, returned): (Diff, Diff) = (diff(true), diff(false));
-            let listed_after = if own == 0 { self.lists(at, other) } else { own > 0 };
-            let listed_before = if own == 0 { listed_after } else { own < 0 };
-            if own != 0 {
-                self.set(at, other, listed_after);
-            }
-            if returned != 0 && (own == 0 || at < other) {
-                let before = listed_before && returned < 0;
-                let after = listed_after && returned > 0;
-                if before != after {
-                    net.push(((at.min(other), at.max(other)), Diff::from(after) - Diff::from(before)));
+        for of_node in changes.chunk_by(|(x, _), (y, _)| x.at == y.at) {
+            let at = of_node[0].0.at;
+            self.list.clear();
+            self.list.extend(ids(self.of.get(at.0)));
+            for seen in of_node.chunk_by(|(x, _), (y, _)| x.other == y.other) {
+                let other = seen[0].0.other;
+                let diff = |own| seen.iter().filter(|(entry, _)| entry.own == own).map(|c| c.1).sum();
+                let (own, returned): (Diff, Diff) = (diff(true), diff(false));
+                let listed_after = if own == 0 { self.list.binary_search(&other).is_ok() } else { own > 0 };
+                let listed_before = if own == 0 { listed_after } else { own < 0 };
+                if own != 0 {
+                    match self.list.binary_search(&other) {
+                        Err(place) if listed_after => self.list.insert(place, other),
+                        Ok(place) if !listed_after => drop(self.list.remove(place)),
+                        _ => {}
+                    }
                 }
+                if returned != 0 && (own == 0 || at < other) {
+                    let before = listed_before && returned < 0;
+                    let after = listed_after && returned > 0;
+                    if before != after {
+                        net.push(((at.min(other), at.max(other)), Diff::from(after) - Diff::from(before)));
+                    }
+                }
+            }
+            if of_node.iter().any(|(entry, _)| entry.own) {
+                self.bytes.clear();
+                push_ids(&mut self.bytes, self.list.iter().copied());
+                self.of.set(at.0, &self.bytes);
             }
         }
         net
-    }
-
-    fn lists(&self, owner: NodeId, neighbour: NodeId) -> bool {
-        self.of.get(&owner).is_some_and(|list| list.binary_search(&neighbour).is_ok())
-    }
-
-    fn set(&mut self, owner: NodeId, neighbour: NodeId, listed: bool) {
-        let list = self.of.entry(owner).or_default();
-        match list.binary_search(&neighbour) {
-            Err(at) if listed => {
-                list.reserve_exact(1);
-                list.insert(at, neighbour);
-            }
-            Ok(at) if !listed => drop(list.remove(at)),
-            _ => {}
-        }
-        if list.is_empty() {
-            self.of.remove(&owner);
-        }
     }
 }
 
@@ -118,6 +117,6 @@ mod tests {
         let mut lists = Lists::default();
         step(&mut lists, &[((1, 2), 1), ((2, 1), 1), ((3, 1), 1)]);
         step(&mut lists, &[((1, 2), -1), ((2, 1), -1), ((3, 1), -1)]);
-        assert!(lists.of.is_empty());
+        assert_eq!(lists.of.len(), 0);
     }
 }
