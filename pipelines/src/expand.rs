@@ -61,7 +61,9 @@ impl Listing {
 
     /// Adds what `path`, found in a search, is.
     fn add(&mut self, path: &Path) {
-        match Source::from_path(path) {
+        // Without a "." on the way, so that what is named is named once.
+        let path: PathBuf = path.components().collect();
+        match Source::from_path(&path) {
             Ok(source) if path.is_file() => self.sources.push(source),
             Ok(source) => self.skipped.push(IngestError::NotAFile { place: source.place() }),
             Err(error) => self.skipped.push(error),
