@@ -14,12 +14,15 @@ use timely::dataflow::channels::pact::Exchange;
 
 use self::meeting::{Meeting, meet};
 use self::tracks::{At, Tracks};
-use super::by_epoch::by_epoch;
+use super::by_epoch::{by_epoch, by_epoch_in_parts};
 use super::closure::views::Views;
 use super::edges::Edge;
 use super::node::{Pair, PairKind};
 use super::{Diff, Epoch};
 use crate::id::{NodeId, TrackId};
+
+/// How much of a step is taken up before others see what pairs come of it: each edge has several.
+const PART: usize = 1 << 12;
 
 /// A'-B', A'-B and A-B' for each A-B of `inter`, with its reason: one record for each reason of a pair, and none for
 /// A-B itself. Views are those of `nodes`, which holds the ends of `inter` too, each once. An edge within one track
@@ -42,7 +45,7 @@ pub fn pairs<'s>(
     let given = one_moved.concat(nodes.map(Meeting::View));
     let at = Exchange::new(|(meeting, ..): &(Meeting, Epoch, Diff)| meeting.track().hashed());
     let mut views = Views::default();
-    by_epoch(given, at, "Pairs", move |changes| meet(&mut views, &changes))
+    by_epoch_in_parts(given, at, "Pairs", PART, move |changes| meet(&mut views, &changes))
 }
 
 /// The pairs of `pairs` that are among the `most` of least [`rank`] of both their nodes, reasons counted apart: no node
