@@ -95,7 +95,8 @@ pub(crate) fn measure(case: &str, nodes: u64, workers: usize) -> Value {
             });
             let labelled = if propagated {
                 let both_ways = edges.clone().concat(edges.map(|(a, b)| (b, a)));
-                propagate(both_ways, nodes.map(|node| (node, node))).map(|(node, least)| (node, least.0))
+                let least = propagate(both_ways, nodes.map(|node| (node, node)));
+                least.map(|(node, least)| (node, least.0)).consolidate()
             } else {
                 classes(nodes, edges, Arc::default()).map(|(node, class)| (node, class.0))
             };

@@ -13,6 +13,9 @@ use super::{Diff, Epoch};
 /// What came of an epoch that is still open, with the right to answer at it.
 type Open<D> = (Capability<Epoch>, Vec<(D, Diff)>);
 
+/// The epoch that is closed and not through: what is left of its changes.
+type Closed<D> = (Epoch, Capability<Epoch>, std::vec::IntoIter<(D, Diff)>);
+
 /// Records that an operator emits before it lets others take them up.
 const EMITTED_AT_ONCE: usize = 1 << 16;
 
@@ -55,8 +58,7 @@ where
         .unary_frontier(pact, name, move |_, info| {
             let again = scope.activator_for(info.address);
             let mut open: BTreeMap<Epoch, Open<D>> = BTreeMap::new();
-            // The epoch that is closed and not through.
-            let mut closed: Option<(Epoch, Capability<Epoch>, std::vec::IntoIter<(D, Diff)>)> = None;
+            let mut closed: Option<Closed<D>> = None;
             move |(input, frontier), output| {
                 // A message may carry records of later epochs than its own: each is kept under the record's.
                 input.for_each(|cap, data| {
