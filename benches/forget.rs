@@ -23,6 +23,7 @@ use kinetograph_dataflows::graph::closure::closure;
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::neighbours::neighbours;
 use kinetograph_dataflows::graph::node::{List, Row};
+use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
 use rand::{Rng, SeedableRng};
@@ -146,7 +147,7 @@ fn state(dir: &Path) -> anyhow::Result<()> {
         let record = NodeRecord { seq: 1, pts_ns: row.pts_ns, region, crop_box: region, epoch: 1 };
         batch.put(Table::Nodes, key::node(row.id), encode(&record));
         batch.put(Table::Crops, key::node(row.id), vec![row.id.0 as u8; 4000]);
-        let vector: Vec<u8> = row.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let vector = row.vector.to_bytes();
         batch.put(Table::Vectors, key::vector(key::FIRST_SPACE, row.id), vector);
     }
     Ok(state.commit(&batch)?)
@@ -208,14 +209,14 @@ fn grow(policy: Policy, budget: usize) -> Vec<(usize, usize, u64)> {
         });
         codebook.close();
         let mut evicting = Evicting::new(policy, budget);
-        let mut vectors: HashMap<NodeId, Arc<[f32]>> = HashMap::new();
+        let mut vectors: HashMap<NodeId, Vector> = HashMap::new();
         let (mut figures, mut told) = (Vec::new(), Vec::new());
         for (at, coming) in rows.chunks(AN_EPOCH).enumerate() {
             let epoch = at as Epoch + 1;
             input.advance_to(epoch);
             for row in coming {
                 // The rows that this program keeps are no part of the graph's memory.
-                let row = Row { vector: row.vector.iter().copied().collect(), ..row.clone() };
+                let row = Row { vector: Vector::new(&row.vector.values(), Precision::F32), ..row.clone() };
                 vectors.insert(row.id, row.vector.clone());
                 evicting.came(row.id, epoch);
                 input.send((row, epoch, 1));

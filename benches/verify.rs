@@ -118,7 +118,7 @@ fn make(place: &Path, nodes: usize, dimensions: usize) {
             members.push(Member {
                 id: track.node(view).unwrap(),
                 pts_ns: at * 100_000_000 + view as u64 * 1_000_000_000,
-                vector: unit(plus(&object, noise(0.2))),
+                vector: unit(plus(&object, noise(0.2))).into(),
                 cell: CellId(0),
             });
         }
@@ -167,10 +167,10 @@ fn make(place: &Path, nodes: usize, dimensions: usize) {
             NodeRecord { seq: 1, pts_ns: member.pts_ns, region: anywhere, crop_box: anywhere, epoch: 1 };
         writing.put(Table::Nodes, key::node(member.id), encode(&record));
         writing.put(Table::Crops, key::node(member.id), crop.clone());
-        let vector: Vec<u8> = member.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let vector = member.vector.to_bytes();
         writing.put(Table::Vectors, key::vector(key::FIRST_SPACE, member.id), vector);
         writing.put(Table::Cells, key::node(member.id), member.cell.0.to_be_bytes().to_vec());
-        let group = codebook.group(&member.vector).0.to_be_bytes();
+        let group = codebook.group(&member.vector.values()).0.to_be_bytes();
         writing.put(Table::Groups, key::node(member.id), group.to_vec());
         writing.put(Table::Classes, key::node(member.id), classes[&member.id].0.to_be_bytes().to_vec());
     }
@@ -206,7 +206,8 @@ fn grown(members: &mut [Member]) -> (Codebook, Vec<(u64, Decision)>) {
             decisions.push((epoch, decision));
         }
         let chunks: Vec<&[Member]> = members.chunks(1024).collect();
-        let cell = |some: &&[Member]| some.iter().map(|m| codebook.cell(&m.vector)).collect::<Vec<_>>();
+        let cell =
+            |some: &&[Member]| some.iter().map(|m| codebook.cell(&m.vector.values())).collect::<Vec<_>>();
         let cells: Vec<CellId> = on_all_cores(&chunks, cell, &|_| {}).into_iter().flatten().collect();
         members.iter_mut().zip(cells).for_each(|(member, cell)| member.cell = cell);
     }

@@ -12,7 +12,6 @@ pub mod vectors;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -20,6 +19,7 @@ use kinetograph_dataflows::frame::PixelBox;
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding};
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::NodeId;
 
@@ -79,7 +79,7 @@ pub fn run(
     progress: &dyn Fn(&Progress),
 ) -> anyhow::Result<(Timings, files::Exported)> {
     let folder = files::begin(&options.out)?;
-    let vectors = Vectors::open(&options.vectors)?;
+    let vectors = Vectors::open(&options.vectors, config.embed.precision)?;
     let mut ops = Ops::open(&options.ops)?;
     let mut bench = Bench::start(config, options, vectors)?;
     let mut reading = Instant::now();
@@ -225,7 +225,7 @@ impl Bench {
     /// As the committer of a run decides: from the closed epoch, to take effect a fixed number of epochs later.
     fn decide(&mut self, epoch: Epoch) -> anyhow::Result<()> {
         let trouble: RefCell<Option<VectorsError>> = RefCell::default();
-        let vector_of = |node| -> Option<Arc<[f32]>> {
+        let vector_of = |node| -> Option<Vector> {
             let read = self.vectors.read(*self.row_of.get(&node)?);
             read.map_err(|error| trouble.replace(Some(error))).ok()
         };
@@ -267,7 +267,7 @@ impl Bench {
         files::nodes(&folder, nodes.iter().map(row))?;
         tensors::vectors(&folder, &ids, self.vectors.length(), |id, values| {
             let row = self.row_of.get(&id).ok_or_else(|| anyhow!("node {id} has no row"))?;
-            values.extend_from_slice(&self.vectors.read(*row)?);
+            values.extend_from_slice(&self.vectors.read(*row)?.values());
             Ok(())
         })?;
         self.write_names(&nodes, &folder)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kinetograph_dataflows::graph::vector::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -55,6 +56,8 @@ pub struct Embed {
     pub torchscript: String,
     /// Side of the module's input, pixels; crops are scaled to it.
     pub side: u32,
+    /// How vectors are kept: `f32`, or `f16` for half of the memory. Lists are exact over the vectors as they are kept.
+    pub precision: Precision,
 }
 
 /// Settings that cannot be read; says where they are.
@@ -191,7 +194,8 @@ pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> 
     }
     settings.insert("embed space".to_string(), space.to_string());
     // How lists are computed changes nothing in them.
-    for of_no_effect in ["graph.neighbours.storage", "graph.neighbours.shares"] {
+    for of_no_effect in ["graph.neighbours.storage", "graph.neighbours.sketching", "graph.neighbours.shares"]
+    {
         settings.remove(of_no_effect);
     }
     // Nodes are found on frames of that size.

@@ -97,7 +97,7 @@ fn vectors(view: &View<'_>, ids: &[NodeId], folder: &Folder) -> anyhow::Result<u
                 "node {id} has no vector of {length} values; `kinetograph verify` says what else is wrong"
             )
         })?;
-        row.extend_from_slice(vector);
+        row.extend_from_slice(&vector.values());
         Ok(())
     })?;
     Ok(kept.len())

@@ -119,7 +119,7 @@ fn members(
     });
     let mut members: Vec<Member> = placed.collect();
     let chunks: Vec<&[Member]> = members.chunks(TOGETHER).collect();
-    let cell = |some: &&[Member]| some.iter().map(|m| codebook.cell(&m.vector)).collect::<Vec<_>>();
+    let cell = |some: &&[Member]| some.iter().map(|m| codebook.cell(&m.vector.values())).collect::<Vec<_>>();
     let done = |chunks: usize| progress("cells", (chunks * TOGETHER).min(members.len()), members.len());
     let cells = cores::on_all_cores(&chunks, cell, &done);
     for (member, cell) in members.iter_mut().zip(cells.into_iter().flatten()) {

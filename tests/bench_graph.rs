@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::node::{CellId, List, Neighbour, PairKind, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Settings};
 use kinetograph_dataflows::graph::score::Score;
+use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{classes, clusters, edges, neighbours, pairs};
 use kinetograph_dataflows::id::NodeId;
 use rand::seq::IteratorRandom;
@@ -192,14 +192,16 @@ fn equals_the_recompute(out: &Path) {
         .map(|(row, v)| Row {
             id: node(&row[0]),
             pts_ns: row[3].parse().unwrap(),
-            vector: Arc::from(v),
+            vector: Vector::new(v, Precision::F32),
             known: None,
         })
         .collect();
-    assert!(made.iter().all(|row| (row.vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5));
+    assert!(
+        made.iter().all(|row| (row.vector.values().iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5)
+    );
     for (row, made) in nodes.iter().zip(&made) {
-        assert_eq!(row[10], codebook.cell(&made.vector).0.to_string());
-        assert_eq!(row[11], codebook.group(&made.vector).0.to_string());
+        assert_eq!(row[10], codebook.cell(&made.vector.values()).0.to_string());
+        assert_eq!(row[11], codebook.group(&made.vector.values()).0.to_string());
     }
 
     let expected = neighbours::recompute(&made, &codebook, &settings).neighbours;

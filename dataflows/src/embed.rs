@@ -1,9 +1,11 @@
 //! From a crop to a vector.
 
 pub mod descriptor;
+pub mod halves;
 
 use thiserror::Error;
 
+use crate::graph::vector::Precision;
 use crate::image::crop::CropError;
 
 pub use descriptor::Descriptor;
@@ -39,6 +41,11 @@ pub trait Embedder: Send + Sync {
 
     /// Values a vector (d).
     fn dim(&self) -> usize;
+
+    /// How its vectors are kept. Those in half precision have been rounded to it already.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
 
     /// Embeds stored crops (JPEG, 96 x 96). Returns n x d values, row-major, each row of unit length (or all zero, for a
     /// crop that shows nothing).

@@ -18,6 +18,7 @@ pub mod product;
 #[cfg(test)]
 mod replay;
 pub mod score;
+pub mod vector;
 
 use serde::{Deserialize, Serialize};
 

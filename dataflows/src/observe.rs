@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::Frame;
 use crate::graph::node::Row;
+use crate::graph::vector::Vector;
 use crate::id::SourceId;
 use crate::track::View;
 
@@ -71,7 +72,7 @@ pub struct Embedded {
     /// The view.
     pub view: View,
     /// d values, unit length.
-    pub vector: Arc<[f32]>,
+    pub vector: Vector,
 }
 
 impl Embedded {

@@ -1,11 +1,12 @@
 //! `--vectors`: rows of a safetensors file, each read from the disk when it is wanted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 /// A header may have so many bytes.
@@ -52,7 +53,7 @@ pub enum VectorsError {
     },
 }
 
-/// The tensor `vectors` (n x d, F32; or the only matrix of that type) and, if the file has it, the tensor `nodes` (n, I64 or
+/// The tensor `vectors` (n x d, F32 or F16; or the only matrix of these types) and, if the file has it, the tensor `nodes` (n, I64 or
 /// U64) that says whose they are. Without, row i is node i's.
 pub struct Vectors {
     path: PathBuf,
@@ -61,15 +62,19 @@ pub struct Vectors {
     begin: u64,
     rows: u32,
     length: usize,
+    /// Of the file's values.
+    stored: Precision,
+    /// Of the vectors that are made of them.
+    precision: Precision,
     row_of: Option<HashMap<u64, u32>>,
 }
 
 impl Vectors {
-    /// Opens `path`; of its values only the nodes' numbers are read.
+    /// Opens `path`; of its values only the nodes' numbers are read. Vectors are given in `precision`.
     ///
     /// # Errors
     /// When it cannot be read or does not hold such tensors.
-    pub fn open(path: &Path) -> Result<Self, VectorsError> {
+    pub fn open(path: &Path, precision: Precision) -> Result<Self, VectorsError> {
         let io = |error| VectorsError::Unreadable { path: path.to_path_buf(), error };
         let wrong = |reason: String| VectorsError::Format { path: path.to_path_buf(), reason };
         let file = File::open(path).map_err(io)?;
@@ -113,8 +118,9 @@ impl Vectors {
                 Some(numbered(&bytes, nodes.dtype).map_err(wrong)?)
             }
         };
+        let stored = if vectors.dtype == Dtype::F16 { Precision::F16 } else { Precision::F32 };
         let begin = begin(vectors);
-        Ok(Vectors { path: path.to_path_buf(), file, begin, rows, length, row_of })
+        Ok(Vectors { path: path.to_path_buf(), file, begin, rows, length, stored, precision, row_of })
     }
 
     /// d, the number of values of each vector.
@@ -138,25 +144,32 @@ impl Vectors {
     ///
     /// # Errors
     /// When it cannot be read or is not finite.
-    pub fn read(&self, row: u32) -> Result<Arc<[f32]>, VectorsError> {
-        let mut bytes = vec![0; self.length * 4];
+    pub fn read(&self, row: u32) -> Result<Vector, VectorsError> {
+        let size = match self.stored {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        };
+        let mut bytes = vec![0; self.length * size];
         let at = self.begin + u64::from(row) * bytes.len() as u64;
         let io = |error| VectorsError::Unreadable { path: self.path.clone(), error };
         self.file.read_exact_at(&mut bytes, at).map_err(io)?;
-        let values = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
-        if let Some((at, value)) = values.clone().enumerate().find(|(_, value)| !value.is_finite()) {
+        let stored = Vector::from_bytes(&bytes, self.stored);
+        let values = stored.as_ref().map_or(Cow::default(), Vector::values);
+        if let Some((at, value)) = values.iter().copied().enumerate().find(|(_, value)| !value.is_finite()) {
             return Err(VectorsError::NotFinite { path: self.path.clone(), row, at, value });
         }
-        let norm = values.clone().map(|x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        let norm = values.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
         let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-        Ok(values.map(|x| (f64::from(x) * scale) as f32).collect())
+        let unit: Vec<f32> = values.iter().map(|x| (f64::from(*x) * scale) as f32).collect();
+        Ok(Vector::new(&unit, self.precision))
     }
 }
 
 fn matrix(tensors: &Metadata) -> Result<(String, &TensorInfo), String> {
     let all = tensors.tensors();
     let named = all.get("vectors").map(|tensor| ("vectors".to_string(), *tensor));
-    let mut matrices = all.iter().filter(|(_, t)| t.dtype == Dtype::F32 && t.shape.len() == 2);
+    let mut matrices =
+        all.iter().filter(|(_, t)| matches!(t.dtype, Dtype::F32 | Dtype::F16) && t.shape.len() == 2);
     let found = match (named, matrices.next(), matrices.next()) {
         (Some(named), ..) => named,
         (None, Some((name, tensor)), None) => (name.clone(), *tensor),
@@ -167,8 +180,8 @@ fn matrix(tensors: &Metadata) -> Result<(String, &TensorInfo), String> {
         }
     };
     match found.1.dtype {
-        Dtype::F32 => Ok(found),
-        other => Err(format!("tensor `{}` has values of type {other:?}, expected F32", found.0)),
+        Dtype::F32 | Dtype::F16 => Ok(found),
+        other => Err(format!("tensor `{}` has values of type {other:?}, expected F32 or F16", found.0)),
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use kinetograph_dataflows::embed::Embedder;
 use kinetograph_dataflows::embed::descriptor::Descriptor;
+use kinetograph_dataflows::embed::halves::Halves;
+use kinetograph_dataflows::graph::vector::Precision;
 
 use crate::config::Embed;
 
@@ -12,10 +14,14 @@ use crate::config::Embed;
 /// # Errors
 /// When its module cannot be loaded, or this program was built without libtorch.
 pub fn embedder(settings: &Embed) -> anyhow::Result<Arc<dyn Embedder>> {
-    match settings.torchscript.as_str() {
-        "" => Ok(Arc::new(Descriptor)),
-        module => torchscript(module, settings),
-    }
+    let embedder: Arc<dyn Embedder> = match settings.torchscript.as_str() {
+        "" => Arc::new(Descriptor),
+        module => torchscript(module, settings)?,
+    };
+    Ok(match settings.precision {
+        Precision::F32 => embedder,
+        Precision::F16 => Arc::new(Halves(embedder)),
+    })
 }
 
 #[cfg(feature = "train")]

@@ -1,11 +1,11 @@
 //! A codebook that owes nothing to what is not there any more.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
 
 /// The decisions that the policy would take over `rows` until it rests, in order.
@@ -15,11 +15,11 @@ pub(super) fn made_of(rows: &[Row], settings: &Settings) -> Vec<Decision> {
     if let CodebookKind::Growing { try_every_epochs, .. } = &mut settings.codebook {
         *try_every_epochs = 1;
     }
-    let vectors: HashMap<NodeId, Arc<[f32]>> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
+    let vectors: HashMap<NodeId, Vector> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
     let (mut codebook, mut all) = (Codebook::default(), Vec::new());
     loop {
         let mut deciding = Deciding::new(settings.clone());
-        rows.iter().for_each(|row| deciding.change(row.id, codebook.cell(&row.vector), 1));
+        rows.iter().for_each(|row| deciding.change(row.id, codebook.cell(&row.vector.values()), 1));
         let mut decided = deciding.decide(0, &codebook, |node| vectors.get(&node).cloned());
         decided.retain(|decision| codebook.apply(decision).is_ok());
         if decided.is_empty() {
@@ -51,7 +51,7 @@ mod tests {
         let mut codebook = Codebook::default();
         made_of(&rows, &settings).iter().for_each(|decision| codebook.apply(decision).unwrap());
         let mut sizes: HashMap<_, usize> = HashMap::new();
-        rows.iter().for_each(|row| *sizes.entry(codebook.cell(&row.vector)).or_default() += 1);
+        rows.iter().for_each(|row| *sizes.entry(codebook.cell(&row.vector.values())).or_default() += 1);
         assert!(sizes.len() > 10 && sizes.values().all(|size| *size <= 50), "{sizes:?}");
         assert_eq!(codebook.groups(), 32);
         assert_eq!(made_of(&[], &settings), []);

@@ -1,10 +1,9 @@
 //! What to show of a state that is too large to show: evenly sampled where all are alike, best and varied where not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use kinetograph_dataflows::graph::node::{ClassId, Cluster, Pair, PairKind};
-use kinetograph_dataflows::graph::score::score;
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
 
 use crate::state::StateError;
@@ -92,7 +91,7 @@ pub struct Album {
 struct Whole {
     with_crop: BTreeSet<NodeId>,
     scores: BTreeMap<(NodeId, NodeId), f32>,
-    vectors: BTreeMap<NodeId, Arc<[f32]>>,
+    vectors: BTreeMap<NodeId, Vector>,
     classes: BTreeMap<NodeId, ClassId>,
 }
 
@@ -265,7 +264,7 @@ fn varied_clusters(clusters: &[Cluster], whole: &Whole) -> Vec<Cluster> {
 
 fn varied_pairs(pairs: &[Pair], whole: &Whole) -> Vec<Path> {
     let likeness = |a: NodeId, b: NodeId| match (whole.vectors.get(&a), whole.vectors.get(&b)) {
-        (Some(a), Some(b)) if a.len() == b.len() => score(a, b).0,
+        (Some(a), Some(b)) if a.len() == b.len() => a.score(b).0,
         _ => 1.0,
     };
     // Pairs with both ends moved show the most; without any (tracks of one view), show what there is.

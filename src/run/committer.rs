@@ -12,6 +12,7 @@ use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::node::{CellId, List};
 use kinetograph_dataflows::graph::policy::Deciding;
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::Tally;
 use xxhash_rust::xxh3::xxh3_64;
@@ -109,7 +110,7 @@ pub struct Committer {
     /// Nodes told to go that are still there, by the epoch they go at.
     retiring: BTreeMap<Epoch, Vec<NodeId>>,
     totals: Totals,
-    vectors: HashMap<NodeId, Arc<[f32]>>,
+    vectors: HashMap<NodeId, Vector>,
     /// Keys of the kept stills.
     stills: BTreeSet<Vec<u8>>,
     since: Epoch,
@@ -349,8 +350,7 @@ impl Committer {
             };
             batch.put(Table::Nodes, key::node(view.id), encode(&record));
             batch.put(Table::Crops, key::node(view.id), &*view.crop);
-            let vector: Vec<u8> = embedded.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-            batch.put(Table::Vectors, key::vector(FIRST_SPACE, view.id), vector);
+            batch.put(Table::Vectors, key::vector(FIRST_SPACE, view.id), embedded.vector.to_bytes());
         }
         changes::put(&outputs.changes, retired, &mut batch);
         self.put_stills(&outputs, &mut batch);

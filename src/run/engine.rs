@@ -63,7 +63,7 @@ pub fn run_over(
     // Sources are kept once all processes have met.
     let new = state.view()?.sources()?.is_empty();
     keep_shard(&state, member)?;
-    keep_settings(&state, config, &embedder.space())?;
+    keep_settings(&state, config, &*embedder)?;
     let progress = Progress::new(options.quiet);
     let company = Company::gather(
         &state,
@@ -297,12 +297,14 @@ fn start_crew(
 }
 
 /// Checks that the state's graph was made with these settings, or notes them in a new state.
-fn keep_settings(state: &State, config: &Config, space: &str) -> anyhow::Result<()> {
-    let asked = MadeWith { config: config.to_toml(), space: space.to_string() };
+fn keep_settings(state: &State, config: &Config, embedder: &dyn Embedder) -> anyhow::Result<()> {
+    let space = &embedder.space();
+    let asked = MadeWith { config: config.to_toml(), space: space.clone() };
     let stored = state.view()?.made_with()?;
     let Some(stored) = stored else {
         let mut batch = Batch::default();
         batch.put(Table::Meta, key::SETTINGS, encode(&asked));
+        batch.put(Table::Meta, key::PRECISION, encode(&embedder.precision()));
         return Ok(state.commit(&batch)?);
     };
     let before = graph_settings(&Config::parse(&stored.config, &state.place())?, &stored.space);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use kinetograph_dataflows::graph::node::{CellId, List, Row};
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::{Embedded, Observed, Tally};
@@ -60,7 +61,7 @@ pub struct Everywhere {
 }
 
 /// A node with its vector.
-pub type NewNode = (NodeId, Arc<[f32]>);
+pub type NewNode = (NodeId, Vector);
 
 impl EpochOutputs {
     /// Takes in another worker's share of the same epoch.
@@ -171,10 +172,11 @@ impl Gathered<EpochOutputs> {
         let gone = given.inner.filter(|(_, _, diff)| *diff < 0).as_collection().map(|row| row.id);
         self.sink(Home(member).go(gone, |node| *node), probe, |out, node, _| out.retired.push(node));
         // Vectors have no order; what takes part in a collection has one.
-        let bits = |vector: &[f32]| -> Vec<u32> { vector.iter().map(|value| value.to_bits()).collect() };
-        let nodes = outputs.nodes.clone().map(move |node| (node.view.id, bits(&node.vector)));
-        self.sink(to_first(nodes, start), probe, |out, (node, bits), _| {
-            out.everywhere.nodes.push((node, bits.into_iter().map(f32::from_bits).collect()));
+        // A collection's data have an order, which a vector has not.
+        let nodes = outputs.nodes.clone();
+        let nodes = nodes.map(|node| (node.view.id, node.vector.precision(), node.vector.to_bytes()));
+        self.sink(to_first(nodes, start), probe, |out, (node, precision, bytes), _| {
+            out.everywhere.nodes.extend(Vector::from_bytes(&bytes, precision).map(|vector| (node, vector)));
         });
         let (cells, lists) = (outputs.cells.clone(), outputs.lists.clone());
         self.sink(to_first(cells, start), probe, |out, d, r| out.everywhere.cells.push((d, r)));

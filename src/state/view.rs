@@ -1,10 +1,10 @@
 //! Reading a state: everything as of one commit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
+use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use serde::de::DeserializeOwned;
 
@@ -102,6 +102,14 @@ impl<'s> View<'s> {
         bytes.map(|bytes| decode(&bytes, Table::Meta, &self.place)).transpose()
     }
 
+    /// How its vectors are kept.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn precision(&self) -> Result<Precision, StateError> {
+        Ok(self.meta(key::PRECISION)?.unwrap_or_default())
+    }
+
     /// The settings the state was made with; `None` before the first run.
     ///
     /// # Errors
@@ -167,12 +175,10 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// See [`View::epoch`].
-    pub fn vectors(&self) -> Result<BTreeMap<NodeId, Arc<[f32]>>, StateError> {
+    pub fn vectors(&self) -> Result<BTreeMap<NodeId, Vector>, StateError> {
+        let precision = self.precision()?;
         self.collect(Table::Vectors, |key, value| {
-            let whole = value.len().is_multiple_of(4);
-            let vector: Arc<[f32]> =
-                value.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            Ok(key::u64_at(key, 2).filter(|_| whole).map(|id| (NodeId(id), vector)))
+            Ok(key::u64_at(key, 2).map(NodeId).zip(Vector::from_bytes(value, precision)))
         })
     }
 

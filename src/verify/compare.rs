@@ -27,7 +27,7 @@ pub(crate) fn cells(view: &View<'_>, members: &[Member]) -> Result<Check, StateE
 pub(crate) fn groups(view: &View<'_>, members: &[Member], codebook: &Codebook) -> Result<Check, StateError> {
     let chunks: Vec<&[Member]> = members.chunks(TOGETHER).collect();
     let group = |some: &&[Member]| -> Vec<(NodeId, u32)> {
-        some.iter().map(|m| (m.id, codebook.group(&m.vector).0)).collect()
+        some.iter().map(|m| (m.id, codebook.group(&m.vector.values()).0)).collect()
     };
     let expected = on_all_cores(&chunks, group, &|_| {}).into_iter().flatten().collect();
     labels("groups", "group", view.groups().map(|groups| by_number(groups, |g| g.0)), &expected)

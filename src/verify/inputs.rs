@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
-use std::sync::Arc;
 
 use image::{ImageFormat, ImageReader};
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId};
 
 use super::cores::{on_all_cores, threads};
@@ -25,7 +25,7 @@ const CROPS_AT_A_TIME: usize = 8192;
 /// Nodes by id.
 pub type Nodes = BTreeMap<NodeId, NodeRecord>;
 /// Vectors by node, all of one length.
-pub type Vectors = BTreeMap<NodeId, Arc<[f32]>>;
+pub type Vectors = BTreeMap<NodeId, Vector>;
 
 /// Sources by id; `None` when a record of one is damaged.
 pub type Sources = Option<BTreeMap<SourceId, SourceRecord>>;
@@ -166,7 +166,7 @@ fn unlike(crops: &[(NodeId, Vec<u8>)], vectors: &Vectors, embed: &Embed<'_>) -> 
     let length = found.len() / crops.len();
     let mut unlike = Vec::new();
     for (at, (node, _)) in crops.iter().enumerate() {
-        let (stored, found) = (&vectors[node], &found[at * length..(at + 1) * length]);
+        let (stored, found) = (vectors[node].values(), &found[at * length..(at + 1) * length]);
         if stored.len() != length {
             unlike.push(format!("node {node}: {} values, its crop gives {length}", stored.len()));
         } else if let Some(i) = (0..length).find(|i| stored[*i].to_bits() != found[*i].to_bits()) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kinetograph_dataflows::graph::codebook::Codebook;
 use kinetograph_dataflows::graph::node::{CellId, List, Neighbour};
+use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
 
 use super::canonical::score;
@@ -20,7 +21,7 @@ pub struct Member {
     /// Presentation time of its frame, nanoseconds.
     pub pts_ns: u64,
     /// d values; all members have the same d.
-    pub vector: Arc<[f32]>,
+    pub vector: Vector,
     /// The cell that stores it.
     pub cell: CellId,
 }
@@ -93,7 +94,7 @@ pub fn lists<R: Send>(
 pub fn looks_into(member: &Member, codebook: &Codebook, rules: &Rules) -> Vec<CellId> {
     match rules.look_into {
         0 | 1 => vec![member.cell],
-        count => codebook.looks_into(&member.vector, count),
+        count => codebook.looks_into(&member.vector.values(), count),
     }
 }
 
@@ -103,17 +104,14 @@ impl Task<'_> {
         let mut side_by_side = Vec::new();
         for rows in self.stored.chunks(ROWS) {
             side_by_side.clear();
-            rows.iter().for_each(|row| side_by_side.extend_from_slice(&row.vector));
+            rows.iter().for_each(|row| side_by_side.extend_from_slice(&row.vector.values()));
             let length = side_by_side.len() / rows.len();
             for (looker, list) in self.lookers.iter().zip(&mut lists) {
+                let of_looker = looker.vector.values();
                 for (at, row) in rows.iter().enumerate() {
                     if eligible(looker, row, rules.separation_ns) {
                         let vector = &side_by_side[at * length..(at + 1) * length];
-                        enter(
-                            list,
-                            Neighbour { score: score(&looker.vector, vector), node: row.id },
-                            rules.k,
-                        );
+                        enter(list, Neighbour { score: score(&of_looker, vector), node: row.id }, rules.k);
                     }
                 }
             }

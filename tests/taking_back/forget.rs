@@ -42,7 +42,7 @@ fn traces(state: &Path, of: impl Fn(NodeId) -> bool) -> Vec<Vec<u8>> {
         let crop = view.crop(node).unwrap().unwrap();
         // The middle of the entropy-coded data: no two pictures share it.
         traces.push(crop[crop.len() / 2..crop.len() / 2 + 64].to_vec());
-        let vector: Vec<u8> = vectors[&node].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let vector: Vec<u8> = vectors[&node].to_bytes();
         let at = vector.chunks_exact(16).position(|c| c.chunks_exact(4).all(|x| x != [0; 4])).unwrap() * 16;
         traces.push(vector[at..at + 16].to_vec());
     }

@@ -54,7 +54,7 @@ pub(crate) fn growth(most: u64) -> Vec<Value> {
             deciding.change(NodeId(node), cell, 1);
         }
         n = end;
-        for decision in deciding.decide(epoch, &codebook, |node| Some(vector(node.0))) {
+        for decision in deciding.decide(epoch, &codebook, |node| Some(vector(node.0).into())) {
             codebook.apply(&decision).expect("the policy's own decision");
             let left: Vec<CellId> = match decision {
                 Decision::Divide { cell, .. } => vec![cell],

@@ -2,10 +2,11 @@
 //!
 //! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
 //! - `kernels`: the product against two GEMM crates, on one thread
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
-//!   never their shadows
+//!   never their shadows. `shared`: the workers share every cell, as they do one cell. `halves`: vectors are kept in half
+//!   precision, and left so rounded for other programs
 //!
 //! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
@@ -21,9 +22,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use kinetograph_dataflows::graph::product::Sketching;
+use kinetograph_dataflows::graph::vector::Precision;
 
 fn main() {
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let halves = words.pop_if(|word| word == "halves").is_some();
+    let precision = if halves { Precision::F16 } else { Precision::F32 };
+    let shared = words.pop_if(|word| word == "shared").is_some();
     let whole = words.pop_if(|word| word == "whole").is_some();
     let sketching = if whole { Sketching::Never } else { Sketching::Measured };
     let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
@@ -41,6 +46,8 @@ fn main() {
                 batch: 100,
                 file,
                 sketching,
+                shared,
+                precision,
             });
         }
         (Some("kernels"), _) => kernels::compare(),
@@ -55,11 +62,13 @@ fn main() {
                 batch,
                 file,
                 sketching,
+                shared,
+                precision,
             });
         }
         (Some("growth"), &[most]) => growth::growth(most as u64).iter().for_each(|row| tell(row.to_string())),
         _ => panic!(
-            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole]"
+            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [halves]"
         ),
     }
 }

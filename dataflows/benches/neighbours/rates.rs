@@ -14,7 +14,7 @@ use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
 use kinetograph_dataflows::graph::product::Sketching;
-use kinetograph_dataflows::graph::score::score;
+use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
 use timely::dataflow::operators::Exchange as _;
@@ -36,6 +36,10 @@ pub(crate) struct Task {
     /// Where vectors are from; clustered ones are made when there is no file.
     pub(crate) file: Option<PathBuf>,
     pub(crate) sketching: Sketching,
+    /// Whether the workers share every cell.
+    pub(crate) shared: bool,
+    /// How vectors are kept.
+    pub(crate) precision: Precision,
 }
 
 /// Rows of an epoch while loading.
@@ -61,10 +65,12 @@ fn node(at: usize) -> NodeId {
 
 pub(crate) fn measure(task: &Task) {
     let n = task.rows + task.inserts;
-    let vectors = Arc::new(match &task.file {
+    let vectors = match &task.file {
         Some(file) => stored(file, n, task.d),
         None => clustered(n, task.d),
-    });
+    };
+    let vectors: Vec<Vector> =
+        vectors.into_iter().map(|values| Vector::new(&values, task.precision)).collect();
     let rows: Vec<Row> = vectors
         .iter()
         .enumerate()
@@ -100,7 +106,7 @@ pub(crate) fn measure(task: &Task) {
         let mut all: List = rows
             .iter()
             .filter(|row| row.id != rows[at].id)
-            .map(|row| Neighbour { score: score(&row.vector, &rows[at].vector), node: row.id })
+            .map(|row| Neighbour { score: row.vector.score(&rows[at].vector), node: row.id })
             .collect();
         all.sort_unstable();
         all.truncate(K);
@@ -114,12 +120,12 @@ pub(crate) fn measure(task: &Task) {
     let (of_all, mutual_kept) = kept(task, &lists).unwrap_or((found as f64 / compared as f64, f64::NAN));
     let mutual_kept = if mutual_kept.is_nan() { "null".to_owned() } else { format!("{mutual_kept:.4}") };
     leave(task, &vectors, &lists);
-    let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching } = task;
+    let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching, shared, precision } = task;
     let of = if file.is_some() { "file" } else { "clustered" };
     let Measured { load_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(*inserts, insert_s),
         rate(*inserts, delete_s),
@@ -157,9 +163,12 @@ fn kept(task: &Task, lists: &HashMap<NodeId, List>) -> Option<(f64, f64)> {
 }
 
 /// Leaves vectors (n x d values) and lists (n x K places, row-major) for other programs.
-fn leave(task: &Task, vectors: &[Arc<[f32]>], lists: &HashMap<NodeId, List>) {
+fn leave(task: &Task, vectors: &[Vector], lists: &HashMap<NodeId, List>) {
     let name = |what: &str| crate::results(&format!("{what}-{}x{}.bin", task.rows + task.inserts, task.d));
-    let bytes: Vec<u8> = vectors.iter().flat_map(|v| v.iter().flat_map(|x| x.to_le_bytes())).collect();
+    let bytes: Vec<u8> = vectors
+        .iter()
+        .flat_map(|v| v.values().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+        .collect();
     fs::write(name("vectors"), bytes).expect("vectors are written");
     if task.cap == 0 {
         let places: BTreeMap<NodeId, u32> = (0..vectors.len()).map(|at| (node(at), at as u32)).collect();
@@ -184,7 +193,7 @@ fn run(
         codebook: growing,
         look_into: task.look_into,
         sketching: task.sketching,
-        shares: if task.cap == 0 { task.workers } else { 1 },
+        shares: if task.shared || task.cap == 0 { task.workers } else { 1 },
         ..Settings::default()
     };
     let moved = Arc::new(Mutex::new(Vec::new()));
@@ -216,7 +225,7 @@ fn run(
         drop((input, decisions));
         return;
     };
-    let vectors: HashMap<NodeId, Arc<[f32]>> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
+    let vectors: HashMap<NodeId, Vector> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
     let (mut deciding, mut codebook) = (Deciding::new(settings.clone()), Codebook::default());
     let mut epoch: Epoch = 0;
     let mut step = |rows: &[Row], diff: Diff| {

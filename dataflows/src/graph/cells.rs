@@ -157,5 +157,7 @@ pub fn recompute<'r>(
     rows: impl IntoIterator<Item = &'r Row>,
     codebook: &Codebook,
 ) -> BTreeMap<NodeId, (CellId, GroupId)> {
-    rows.into_iter().map(|r| (r.id, (codebook.cell(&r.vector), codebook.group(&r.vector)))).collect()
+    rows.into_iter()
+        .map(|r| (r.id, (codebook.cell(&r.vector.values()), codebook.group(&r.vector.values()))))
+        .collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::score::Score;
+use super::vector::Vector;
 use crate::id::NodeId;
 
 /// A node as it enters the graph.
@@ -15,7 +16,7 @@ pub struct Row {
     /// Presentation time of the view's frame, nanoseconds: neighbours of one source must be further apart than T.
     pub pts_ns: u64,
     /// The embedded crop: d values, unit length (or all zero).
-    pub vector: Arc<[f32]>,
+    pub vector: Vector,
     /// Lists known from the store, one for each cell the node looks into: on restart they are taken as they are
     /// and no distance is computed. `None` for a new node.
     pub known: Option<Arc<Vec<(CellId, List)>>>,
@@ -24,7 +25,7 @@ pub struct Row {
 impl Row {
     /// What takes `id` back: a retraction needs the right id only.
     pub fn gone(id: NodeId) -> Self {
-        Row { id, pts_ns: 0, vector: [].into(), known: None }
+        Row { id, pts_ns: 0, vector: Vector::from([]), known: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use half::f16;
 use serde::{Deserialize, Serialize};
 
 /// Sums are kept in this many lanes and added up in a fixed order, so that the result does not depend on the
@@ -38,13 +39,33 @@ impl std::hash::Hash for Score {
     }
 }
 
+/// A value of a vector that is scored: a single or a half, which is the single of its value.
+pub trait Value: Copy {
+    /// A block's values.
+    fn singles(block: &[Self; LANES]) -> [f32; LANES];
+
+    /// [`Value::singles`] in the registers of AVX2.
+    ///
+    /// # Safety
+    /// The processor must have AVX2 and F16C.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn halves(block: &[Self; LANES]) -> [std::arch::x86_64::__m256; 2];
+
+    /// [`Value::singles`] in a register of AVX-512.
+    ///
+    /// # Safety
+    /// The processor must have AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn wide(block: &[Self; LANES]) -> std::arch::x86_64::__m512;
+}
+
 /// The canonical score of two vectors of one length: their dot product, summed in a fixed order. Symmetric to the bit.
 ///
 /// ```
 /// use kinetograph_dataflows::graph::score::score;
 /// assert_eq!(score(&[0.6, 0.8], &[1.0, 0.0]).0, 0.6);
 /// ```
-pub fn score(a: &[f32], b: &[f32]) -> Score {
+pub fn score<V: Value>(a: &[f32], b: &[V]) -> Score {
     debug_assert_eq!(a.len(), b.len(), "vectors of one space have one length");
     let d = a.len().min(b.len());
     let mut out = [0.0];
@@ -54,42 +75,42 @@ pub fn score(a: &[f32], b: &[f32]) -> Score {
 
 /// The canonical scores of one vector (d values) against each row of `rows` (n x d, row-major) into `out` (n): to the
 /// bit what [`score`] gives for each, faster.
-pub fn scores(a: &[f32], rows: &[f32], out: &mut [f32]) {
+pub fn scores<V: Value>(a: &[f32], rows: &[V], out: &mut [f32]) {
     let d = a.len();
     scores_by(a, |at| &rows[at * d..(at + 1) * d], out);
 }
 
 /// [`scores`] of `rows` (n of d values each) wherever they are.
-pub fn scores_of(a: &[f32], rows: &[&[f32]], out: &mut [f32]) {
+pub fn scores_of<V: Value>(a: &[f32], rows: &[&[V]], out: &mut [f32]) {
     scores_by(a, |at| rows[at], out);
 }
 
-fn scores_by<'a>(a: &[f32], row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+fn scores_by<'a, V: Value + 'a>(a: &[f32], row: impl Fn(usize) -> &'a [V], out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         if std::is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor was just seen to have AVX-512F.
             return unsafe { wide::scores_avx512(a, row, out) };
         }
-        if std::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just seen to have AVX2.
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("f16c") {
+            // SAFETY: the processor was just seen to have AVX2 and F16C.
             return unsafe { wide::scores_avx2(a, row, out) };
         }
     }
-    scores_with(a, row, out, portable::<4>, portable::<1>);
+    scores_with(a, row, out, portable::<4, V>, portable::<1, V>);
 }
 
 /// Whole blocks of a vector.
-type Blocks<'a> = &'a [[f32; LANES]];
+type Blocks<'a, V> = &'a [[V; LANES]];
 
 /// [`scores`] with `four` and `one` to sum whole blocks of a vector against those of four rows and of one.
 #[inline(always)]
-fn scores_with<'a>(
+fn scores_with<'a, V: Value + 'a>(
     a: &[f32],
-    row: impl Fn(usize) -> &'a [f32],
+    row: impl Fn(usize) -> &'a [V],
     out: &mut [f32],
-    four: impl Fn(Blocks<'_>, [Blocks<'_>; 4]) -> [[f32; LANES]; 4],
-    one: impl Fn(Blocks<'_>, [Blocks<'_>; 1]) -> [[f32; LANES]; 1],
+    four: impl Fn(Blocks<'_, f32>, [Blocks<'_, V>; 4]) -> [[f32; LANES]; 4],
+    one: impl Fn(Blocks<'_, f32>, [Blocks<'_, V>; 1]) -> [[f32; LANES]; 1],
 ) {
     if a.is_empty() {
         return out.fill(0.0);
@@ -98,7 +119,7 @@ fn scores_with<'a>(
     let (fours, ones) = out.as_chunks_mut::<4>();
     let first = 4 * fours.len();
     for (at, out) in fours.iter_mut().enumerate() {
-        let rows: [&[f32]; 4] = std::array::from_fn(|r| row(4 * at + r));
+        let rows: [&[V]; 4] = std::array::from_fn(|r| row(4 * at + r));
         let lanes = four(blocks, rows.map(|row| row.as_chunks().0));
         *out = std::array::from_fn(|r| total(lanes[r], rest, rows[r]));
     }
@@ -112,7 +133,7 @@ fn scores_with<'a>(
 /// The end of the canonical sum: the values after the last whole block join their lanes, then lanes are added up in
 /// halves.
 #[inline(always)]
-fn total(mut lanes: [f32; LANES], a_rest: &[f32], b: &[f32]) -> f32 {
+fn total<V: Value>(mut lanes: [f32; LANES], a_rest: &[f32], b: &[V]) -> f32 {
     if !a_rest.is_empty() {
         lanes = with_rest(lanes, a_rest, b.as_chunks::<LANES>().1);
     }
@@ -123,8 +144,9 @@ fn total(mut lanes: [f32; LANES], a_rest: &[f32], b: &[f32]) -> f32 {
 }
 
 #[inline(never)]
-fn with_rest(mut lanes: [f32; LANES], a_rest: &[f32], b_rest: &[f32]) -> [f32; LANES] {
+fn with_rest<V: Value>(mut lanes: [f32; LANES], a_rest: &[f32], b_rest: &[V]) -> [f32; LANES] {
     for (lane, (x, y)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        let [y, ..] = V::singles(&[*y; LANES]);
         *lane += x * y;
     }
     lanes
@@ -132,16 +154,66 @@ fn with_rest(mut lanes: [f32; LANES], a_rest: &[f32], b_rest: &[f32]) -> [f32; L
 
 /// The lanes of `a` against each of `R` rows: value i of every block goes to lane i.
 #[inline(always)]
-fn portable<const R: usize>(a: Blocks<'_>, rows: [Blocks<'_>; R]) -> [[f32; LANES]; R] {
+fn portable<const R: usize, V: Value>(a: Blocks<'_, f32>, rows: [Blocks<'_, V>; R]) -> [[f32; LANES]; R] {
     rows.map(|row| {
         let mut lanes = [0.0f32; LANES];
         for (x, y) in a.iter().zip(row) {
+            let y = V::singles(y);
             for lane in 0..LANES {
                 lanes[lane] += x[lane] * y[lane];
             }
         }
         lanes
     })
+}
+
+impl Value for f32 {
+    #[inline(always)]
+    fn singles(block: &[f32; LANES]) -> [f32; LANES] {
+        *block
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn halves(block: &[f32; LANES]) -> [std::arch::x86_64::__m256; 2] {
+        // SAFETY: two registers are 16 values of f32, and any bits are a value of either type.
+        unsafe { std::mem::transmute::<[f32; LANES], [std::arch::x86_64::__m256; 2]>(*block) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn wide(block: &[f32; LANES]) -> std::arch::x86_64::__m512 {
+        // SAFETY: a register is 16 values of f32, and any bits are a value of either type.
+        unsafe { std::mem::transmute::<[f32; LANES], std::arch::x86_64::__m512>(*block) }
+    }
+}
+
+impl Value for f16 {
+    #[inline(always)]
+    fn singles(block: &[f16; LANES]) -> [f32; LANES] {
+        block.map(f16::to_f32)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn halves(block: &[f16; LANES]) -> [std::arch::x86_64::__m256; 2] {
+        // SAFETY: two registers of 8 halves are 16 values of f16, and any bits are a value of either type.
+        let packed = unsafe { std::mem::transmute::<[f16; LANES], [std::arch::x86_64::__m128i; 2]>(*block) };
+        packed.map(|half| std::arch::x86_64::_mm256_cvtph_ps(half))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn wide(block: &[f16; LANES]) -> std::arch::x86_64::__m512 {
+        // SAFETY: a register is 16 values of f16, and any bits are a value of either type.
+        std::arch::x86_64::_mm512_cvtph_ps(unsafe {
+            std::mem::transmute::<[f16; LANES], std::arch::x86_64::__m256i>(*block)
+        })
+    }
 }
 
 /// [`portable`] with the registers of newer processors, which the compiler does not find by itself. The same products
@@ -154,21 +226,25 @@ mod wide {
     };
     use std::mem::transmute;
 
-    use super::{Blocks, LANES, scores_with};
+    use super::{Blocks, LANES, Value, scores_with};
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn scores_avx512<'a>(a: &[f32], row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+    pub(super) fn scores_avx512<'a, V: Value + 'a>(
+        a: &[f32],
+        row: impl Fn(usize) -> &'a [V],
+        out: &mut [f32],
+    ) {
         scores_with(a, row, out, |a, r| four_avx512(a, r), |a, r| one_avx512(a, r));
     }
 
-    #[target_feature(enable = "avx2")]
-    pub(super) fn scores_avx2<'a>(a: &[f32], row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+    #[target_feature(enable = "avx2,f16c")]
+    pub(super) fn scores_avx2<'a, V: Value + 'a>(a: &[f32], row: impl Fn(usize) -> &'a [V], out: &mut [f32]) {
         scores_with(a, row, out, |a, r| four_avx2(a, r), |a, r| one_avx2(a, r));
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn four_avx512(a: Blocks<'_>, [r0, r1, r2, r3]: [Blocks<'_>; 4]) -> [[f32; LANES]; 4] {
+    fn four_avx512<V: Value>(a: Blocks<'_, f32>, [r0, r1, r2, r3]: [Blocks<'_, V>; 4]) -> [[f32; LANES]; 4] {
         let [mut s0, mut s1, mut s2, mut s3] = [_mm512_setzero_ps(); 4];
         for ((((x, y0), y1), y2), y3) in a.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
             let x = wide(x);
@@ -182,7 +258,7 @@ mod wide {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn one_avx512(a: Blocks<'_>, [row]: [Blocks<'_>; 1]) -> [[f32; LANES]; 1] {
+    fn one_avx512<V: Value>(a: Blocks<'_, f32>, [row]: [Blocks<'_, V>; 1]) -> [[f32; LANES]; 1] {
         let mut sum = _mm512_setzero_ps();
         for (x, y) in a.iter().zip(row) {
             sum = _mm512_add_ps(sum, _mm512_mul_ps(wide(x), wide(y)));
@@ -191,8 +267,8 @@ mod wide {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
-    fn four_avx2(a: Blocks<'_>, [r0, r1, r2, r3]: [Blocks<'_>; 4]) -> [[f32; LANES]; 4] {
+    #[target_feature(enable = "avx2,f16c")]
+    fn four_avx2<V: Value>(a: Blocks<'_, f32>, [r0, r1, r2, r3]: [Blocks<'_, V>; 4]) -> [[f32; LANES]; 4] {
         let [mut s0, mut s1, mut s2, mut s3] = [[_mm256_setzero_ps(); 2]; 4];
         for ((((x, y0), y1), y2), y3) in a.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
             let x = halves(x);
@@ -205,8 +281,8 @@ mod wide {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
-    fn one_avx2(a: Blocks<'_>, [row]: [Blocks<'_>; 1]) -> [[f32; LANES]; 1] {
+    #[target_feature(enable = "avx2,f16c")]
+    fn one_avx2<V: Value>(a: Blocks<'_, f32>, [row]: [Blocks<'_, V>; 1]) -> [[f32; LANES]; 1] {
         let mut sum = [_mm256_setzero_ps(); 2];
         for (x, y) in a.iter().zip(row) {
             sum = add_product(sum, halves(x), halves(y));
@@ -215,36 +291,36 @@ mod wide {
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,f16c")]
     fn add_product(sum: [__m256; 2], x: [__m256; 2], y: [__m256; 2]) -> [__m256; 2] {
         [_mm256_add_ps(sum[0], _mm256_mul_ps(x[0], y[0])), _mm256_add_ps(sum[1], _mm256_mul_ps(x[1], y[1]))]
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn wide(lanes: &[f32; LANES]) -> __m512 {
-        // SAFETY: a register is 16 values of f32, and any bits are a value of either type.
-        unsafe { transmute::<[f32; LANES], __m512>(*lanes) }
+    fn wide<V: Value>(block: &[V; LANES]) -> __m512 {
+        // SAFETY: whoever calls this has AVX-512F.
+        unsafe { V::wide(block) }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn narrow(sum: __m512) -> [f32; LANES] {
-        // SAFETY: as in `wide`.
+        // SAFETY: a register is 16 values of f32, and any bits are a value of either type.
         unsafe { transmute::<__m512, [f32; LANES]>(sum) }
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
-    fn halves(lanes: &[f32; LANES]) -> [__m256; 2] {
-        // SAFETY: two registers are 16 values of f32, and any bits are a value of either type.
-        unsafe { transmute::<[f32; LANES], [__m256; 2]>(*lanes) }
+    #[target_feature(enable = "avx2,f16c")]
+    fn halves<V: Value>(block: &[V; LANES]) -> [__m256; 2] {
+        // SAFETY: whoever calls this has AVX2 and F16C.
+        unsafe { V::halves(block) }
     }
 
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,f16c")]
     fn join(sum: [__m256; 2]) -> [f32; LANES] {
-        // SAFETY: as in `halves`.
+        // SAFETY: two registers are 16 values of f32, and any bits are a value of either type.
         unsafe { transmute::<[__m256; 2], [f32; LANES]>(sum) }
     }
 }
@@ -268,7 +344,7 @@ mod tests {
             let (mut fast, mut plain) = (vec![1.0; n], vec![2.0; n]);
             scores(&a, &rows, &mut fast);
             let row = |at: usize| &rows[at * d..(at + 1) * d];
-            scores_with(&a, row, &mut plain, portable::<4>, portable::<1>);
+            scores_with(&a, row, &mut plain, portable::<4, f32>, portable::<1, f32>);
             let (mut apart, rows_apart) = (vec![3.0; n], (0..n).map(row).collect::<Vec<_>>());
             scores_of(&a, &rows_apart, &mut apart);
             assert_eq!(

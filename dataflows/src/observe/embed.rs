@@ -10,6 +10,7 @@ use timely::dataflow::operators::generic::Operator;
 
 use super::{Clock, Embedded, Stage};
 use crate::embed::Embedder;
+use crate::graph::vector::Vector;
 use crate::graph::{Diff, Epoch};
 use crate::track::View;
 
@@ -39,7 +40,11 @@ pub fn embed<'s>(
                     let mut session = output.session(&cap);
                     let rows = vectors.chunks_exact(embedder.dim().max(1));
                     for ((view, epoch, diff), vector) in data.drain(..).zip(rows) {
-                        session.give((Embedded { view, vector: vector.into() }, epoch, diff));
+                        session.give((
+                            Embedded { view, vector: Vector::new(vector, embedder.precision()) },
+                            epoch,
+                            diff,
+                        ));
                     }
                 });
             }

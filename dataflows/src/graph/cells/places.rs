@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::Diff;
 use super::super::codebook::{Codebook, CodebookError, Decision};
 use super::super::node::{CellId, GroupId, Row};
-use super::super::score::score;
 use super::Query;
 use crate::id::NodeId;
 
@@ -135,7 +134,8 @@ impl Places {
         for (id, place) in &mut self.places {
             // A leaf keeps its rows as long as it is one. Which others are near may change with any leaf.
             if recell && (self.look_into > 1 || !self.codebook.is_leaf(place.cell)) {
-                let cell = self.codebook.cell(&place.row.vector);
+                let values = place.row.vector.values();
+                let cell = self.codebook.cell(&values);
                 if cell != place.cell {
                     moves.data.push(((place.cell, place.row.clone()), -1));
                     moves.data.push(((cell, place.row.clone()), 1));
@@ -143,7 +143,7 @@ impl Places {
                     moves.cells.push(((*id, cell), 1));
                     place.cell = cell;
                 }
-                let looks = self.codebook.looks_into(&place.row.vector, self.look_into);
+                let looks = self.codebook.looks_into(&values, self.look_into);
                 for left in place.looks.iter().filter(|c| !looks.contains(c)) {
                     moves.queries.push(((*left, Query { row: place.row.clone(), known: None }), -1));
                 }
@@ -153,7 +153,7 @@ impl Places {
                 place.looks = looks;
             }
             if regroup {
-                let group = self.codebook.group(&place.row.vector);
+                let group = self.codebook.group(&place.row.vector.values());
                 if group != place.group {
                     moves.groups.push(((*id, place.group), -1));
                     moves.groups.push(((*id, group), 1));
@@ -213,14 +213,15 @@ impl Places {
     fn enter(&mut self, row: Row, moves: &mut Moves) -> Result<Place, Misfit> {
         let id = row.id;
         self.fits(row.vector.len(), || format!("node {id}"))?;
-        if !score(&row.vector, &row.vector).0.is_finite() {
+        if !row.vector.score(&row.vector).0.is_finite() {
             return Err(Misfit::NotFinite(id));
         }
         let known = row.known.clone();
         let row = Arc::new(Row { known: None, ..row });
-        let cell = self.codebook.cell(&row.vector);
-        let looks = self.codebook.looks_into(&row.vector, self.look_into);
-        let group = self.codebook.group(&row.vector);
+        let values = row.vector.values();
+        let cell = self.codebook.cell(&values);
+        let looks = self.codebook.looks_into(&values, self.look_into);
+        let group = self.codebook.group(&values);
         moves.data.push(((cell, row.clone()), 1));
         for look in &looks {
             let list = known.iter().flat_map(|lists| lists.iter()).find(|(cell, _)| cell == look);

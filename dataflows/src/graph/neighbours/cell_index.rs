@@ -4,6 +4,7 @@
 //! once and serves both. What is new in an epoch moves to the end; then a blocked product of that end
 //! with all before it proposes what may change a list.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -232,7 +233,7 @@ impl CellIndex {
                     (None, Some(old)) if query == Role::Old => old.best,
                     _ => Best::new(),
                 };
-                Some(Member { id, pts_ns: node.pts_ns, row, query, best, node })
+                Some(Member { id, pts_ns: node.pts_ns, row, query, best, vector: node.vector.clone() })
             }
             (None, Some((part, at))) if old.is_none() => {
                 let member = &mut self.parts[part].members[at];
@@ -335,6 +336,7 @@ impl CellIndex {
             }
             _ => {
                 let sample: Vec<_> = self.sample(Sketch::sample(members)).collect();
+                let sample: Vec<&[f32]> = sample.iter().map(|values| &**values).collect();
                 // A query meets its share of them.
                 Sketch::choose(basis, &sample, members / self.share.of, 2 * self.rules.k)
             }
@@ -355,10 +357,10 @@ impl CellIndex {
     }
 
     /// At most `count` members' vectors, evenly over all.
-    pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = &[f32]> {
+    pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = Cow<'_, [f32]>> {
         let step = self.slots.len().div_ceil(count.max(1)).max(1);
         let members = self.parts.iter().flat_map(|part| &part.members);
-        members.step_by(step).map(|member| &*member.node.vector)
+        members.step_by(step).map(|member| member.vector.values())
     }
 
     /// Takes a member out; the last one of its part takes its place.

@@ -44,9 +44,10 @@ impl Learner {
         self.next = 4 * members;
         // A cell that is shared has a share of its members' pairs here, but all members.
         let of_cell = |cell: &'a CellIndex| cell.sample((SAMPLE * cell.len()).div_ceil(members));
-        let sample: Vec<&[f32]> = cells.flat_map(of_cell).collect();
+        let sample: Vec<_> = cells.flat_map(of_cell).collect();
         let Some(d) = sample.first().map(|vector| vector.len()).filter(|d| *d > 0) else { return };
-        let alike: Vec<&[f32]> = sample.into_iter().filter(|vector| vector.len() == d).collect();
+        let alike: Vec<&[f32]> =
+            sample.iter().map(|vector| &**vector).filter(|vector| vector.len() == d).collect();
         let count = DIRECTIONS.min(VALUES / d).clamp(1, d);
         self.basis = Basis::learn(&alike, count).map(Arc::new).or(self.basis.take());
     }

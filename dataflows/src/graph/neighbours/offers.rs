@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::super::node::Neighbour;
 use super::super::product::bound::lowered;
 use super::super::product::{Batch, Hit, Kernel, Late};
-use super::super::score::{Score, scores_of};
+use super::super::score::Score;
+use super::super::vector::Vector;
 use super::cell_index::{Before, CellIndex};
 use super::draft::Draft;
 use super::part::{Part, Role};
@@ -130,12 +131,12 @@ impl CellIndex {
                 }
             }
             let rows = &rows[..count];
-            let mut vectors: [&[f32]; FOUR] = [&[]; FOUR];
+            let mut vectors = [&self.member(new).vector; FOUR];
             for (vector, (row, ..)) in vectors.iter_mut().zip(rows) {
-                *vector = &self.member((meeting.other, *row)).node.vector;
+                *vector = &self.member((meeting.other, *row)).vector;
             }
             let mut scores = [0.0; FOUR];
-            scores_of(&self.member(new).node.vector, &vectors[..count], &mut scores[..count]);
+            Vector::scores(&self.member(new).vector.values(), &vectors[..count], &mut scores[..count]);
             for ((row, to_new, to_old), score) in rows.iter().zip(scores) {
                 if *to_new {
                     let row = (meeting.other, *row);

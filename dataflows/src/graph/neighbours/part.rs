@@ -1,9 +1,7 @@
 //! Members of a cell and their rows in panels, place by place.
 
-use std::sync::Arc;
-
-use super::super::node::Row;
 use super::super::product::{Panels, ROWS, Sketch, Storage, bound};
+use super::super::vector::Vector;
 use super::best::Best;
 use crate::id::NodeId;
 
@@ -24,8 +22,8 @@ pub(super) struct Member {
     pub(super) row: Role,
     pub(super) query: Role,
     pub(super) best: Best,
-    /// Its vector, for canonical scores.
-    pub(super) node: Arc<Row>,
+    /// For canonical scores.
+    pub(super) vector: Vector,
 }
 
 impl Member {
@@ -64,7 +62,7 @@ const STEP: f64 = 1.0 / 65536.0;
 impl Reach {
     /// Of a member, whose sketch is put at the end of `panels`.
     fn of(member: &Member, sketch: &Sketch, panels: &mut Panels) -> Self {
-        let (vector, mut shadow) = (&member.node.vector, Vec::new());
+        let (vector, mut shadow) = (&member.vector.values(), Vec::new());
         let seen = sketch.of(vector, &mut shadow);
         let norm = bound::norm(vector);
         let longest = if sketch.is_whole() { norm } else { bound::norm(seen) };

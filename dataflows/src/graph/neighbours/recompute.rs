@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::super::codebook::Codebook;
 use super::super::node::{CellId, List, Neighbour, Row};
 use super::super::policy::Settings;
-use super::super::score::score;
 use super::merge::best_of;
 use super::rules::Rules;
 use crate::id::NodeId;
@@ -31,16 +30,16 @@ pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Reco
     };
     let mut stored: BTreeMap<CellId, Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        stored.entry(codebook.cell(&row.vector)).or_default().push(row);
+        stored.entry(codebook.cell(&row.vector.values())).or_default().push(row);
     }
     let mut recomputed = Recomputed::default();
     for query in rows {
         let mut found = Vec::new();
-        for cell in codebook.looks_into(&query.vector, settings.look_into) {
+        for cell in codebook.looks_into(&query.vector.values(), settings.look_into) {
             let rows = stored.get(&cell).map_or(&[][..], |rows| rows.as_slice());
             let rows = if rows.len() < rules.min_rows { &[] } else { rows };
             let eligible = rows.iter().filter(|r| rules.eligible((query.id, query.pts_ns), (r.id, r.pts_ns)));
-            let entries = eligible.map(|r| Neighbour { score: score(&query.vector, &r.vector), node: r.id });
+            let entries = eligible.map(|r| Neighbour { score: query.vector.score(&r.vector), node: r.id });
             let list = best_of(entries, settings.k);
             found.extend_from_slice(&list);
             recomputed.lists.insert((query.id, cell), list);

@@ -15,6 +15,7 @@ use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
 use super::super::product::{Sketching, Storage};
+use super::super::vector::{Precision, Vector};
 use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
 use crate::id::{NodeId, SourceId, TrackId};
@@ -143,7 +144,10 @@ fn vector(rng: &mut Pcg64) -> Centroid {
 }
 
 fn row(rng: &mut Pcg64, id: NodeId) -> Row {
-    Row { id, pts_ns: rng.random_range(0..16) * 1_000_000_000, vector: vector(rng), known: None }
+    // Halves hold these values exactly, so that either may stand beside the other.
+    let precision = if rng.random_bool(0.5) { Precision::F16 } else { Precision::F32 };
+    let vector = Vector::new(&vector(rng), precision);
+    Row { id, pts_ns: rng.random_range(0..16) * 1_000_000_000, vector, known: None }
 }
 
 fn any_id(rng: &mut Pcg64) -> NodeId {
@@ -189,8 +193,7 @@ fn random_steps(n: usize, rng: &mut Pcg64, steps: &mut Vec<Step>) {
             let old = live.remove(&id);
             if let Some(old) = &old {
                 // A retraction need not bring the same vector, nor the hint.
-                let vector =
-                    if rng.random_bool(0.5) { old.vector.iter().copied().collect() } else { [].into() };
+                let vector = if rng.random_bool(0.5) { old.vector.clone() } else { [].into() };
                 step.rows.push((Row { vector, known: None, ..old.clone() }, -1));
             }
             if !clear && (old.is_none() || rng.random_bool(0.3)) {
@@ -241,27 +244,31 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
     let mut rng = Pcg64::seed_from_u64(4);
     for (d, n) in [(100, 150), (513, 80), (4608, 60)] {
         let centre: Vec<f32> = (0..d).map(|_| rng.random::<f32>() - 0.5).collect();
-        let wide = |rng: &mut Pcg64| -> Centroid {
+        let wide = |rng: &mut Pcg64, precision| {
             let v: Vec<f32> = centre.iter().map(|c| c + 0.02 * rng.random::<f32>()).collect();
             let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
-            v.iter().map(|x| x / norm).collect()
+            Vector::new(&v.iter().map(|x| x / norm).collect::<Vec<_>>(), precision)
         };
-        let rows: Vec<Row> = (0..n)
-            .map(|at| TrackId::new(SourceId(at), 0, 0).unwrap().node(0).unwrap())
-            .map(|id| Row { id, pts_ns: 0, vector: wide(&mut rng), known: None })
-            .collect();
-        let (first, later) = rows.split_at(40);
+        let ids: Vec<_> =
+            (0..n).map(|at| TrackId::new(SourceId(at), 0, 0).unwrap().node(0).unwrap()).collect();
+        let [singles, halves] = [Precision::F32, Precision::F16].map(|precision| -> Vec<Row> {
+            let row =
+                |id: &NodeId| Row { id: *id, pts_ns: 0, vector: wide(&mut rng, precision), known: None };
+            ids.iter().map(row).collect()
+        });
         let step = |rows: &[Row], diff| Step {
             rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
             ..Step::default()
         };
-        let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
-        for (storage, shares, sketching) in [
-            (Storage::F32, 1, Sketching::Never),
-            (Storage::F16, 1, Sketching::Never),
-            (Storage::F16, 2, Sketching::First(20)),
-            (Storage::F32, 1, Sketching::First(7)),
+        for (rows, storage, shares, sketching) in [
+            (&singles, Storage::F32, 1, Sketching::Never),
+            (&singles, Storage::F16, 1, Sketching::Never),
+            (&singles, Storage::F16, 2, Sketching::First(20)),
+            (&halves, Storage::F16, 1, Sketching::Never),
+            (&halves, Storage::F32, 1, Sketching::First(7)),
         ] {
+            let (first, later) = rows.split_at(40);
+            let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
             let settings = Settings { storage, shares, sketching, ..settings(5, 1) };
             let outputs = run(&steps, &settings, shares, 1);
             assert_as_recomputed(&steps, &settings, &outputs, &format!("d {d}, {storage:?}, {sketching:?}"));

@@ -5,11 +5,11 @@
 //! gives it the codebook of the whole decision log decides as if it had never stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::kmeans::{nearest, spherical_kmeans};
 use super::super::node::CellId;
+use super::super::vector::Vector;
 use super::super::{Diff, Epoch};
 use super::{CodebookKind, Groups, Settings};
 use crate::id::NodeId;
@@ -57,7 +57,7 @@ impl Deciding {
         &mut self,
         epoch: Epoch,
         codebook: &Codebook,
-        vector_of: impl Fn(NodeId) -> Option<Arc<[f32]>>,
+        vector_of: impl Fn(NodeId) -> Option<Vector>,
     ) -> Vec<Decision> {
         let at = Closed { epoch, codebook, vector_of: &vector_of };
         let mut decisions = Vec::new();
@@ -84,7 +84,10 @@ impl Deciding {
     fn arriving(&self, at: &Closed<'_>) -> BTreeSet<CellId> {
         let moving = self.members.iter().filter(|(cell, _)| !at.codebook.is_leaf(**cell));
         let nodes = moving.flat_map(|(_, members)| members.keys());
-        nodes.filter_map(|node| (at.vector_of)(*node)).map(|vector| at.codebook.cell(&vector)).collect()
+        nodes
+            .filter_map(|node| (at.vector_of)(*node))
+            .map(|vector| at.codebook.cell(&vector.values()))
+            .collect()
     }
 
     fn divide(
@@ -132,7 +135,8 @@ impl Deciding {
         }
         let ids: BTreeSet<NodeId> = self.nodes().collect();
         let sample = sample(ids.into_iter(), nodes, at.vector_of);
-        let rows: Vec<&[f32]> = sample.iter().map(|v| &**v).collect();
+        let values: Vec<_> = sample.iter().map(Vector::values).collect();
+        let rows: Vec<&[f32]> = values.iter().map(|v| &**v).collect();
         let centroids = spherical_kmeans(&rows, *groups, ROUNDS, *groups as u64);
         // Too few distinct vectors give fewer groups: better than before, or wait.
         if centroids.len() > at.codebook.groups() {
@@ -150,7 +154,8 @@ impl Deciding {
         }
         let vectors: Vec<_> =
             members.keys().take(first_nodes).filter_map(|node| (at.vector_of)(*node)).collect();
-        let rows: Vec<&[f32]> = vectors.iter().map(|v| &**v).collect();
+        let values: Vec<_> = vectors.iter().map(Vector::values).collect();
+        let rows: Vec<&[f32]> = values.iter().map(|v| &**v).collect();
         let centroids = spherical_kmeans(&rows, cells, ROUNDS, 0);
         if centroids.len() < 2 {
             return;
@@ -169,22 +174,23 @@ impl Deciding {
 struct Closed<'a> {
     epoch: Epoch,
     codebook: &'a Codebook,
-    vector_of: &'a dyn Fn(NodeId) -> Option<Arc<[f32]>>,
+    vector_of: &'a dyn Fn(NodeId) -> Option<Vector>,
 }
 
 /// At most [`SAMPLE`] vectors, evenly over the `count` nodes in their order.
 fn sample(
     nodes: impl Iterator<Item = NodeId>,
     count: usize,
-    vector_of: &dyn Fn(NodeId) -> Option<Arc<[f32]>>,
-) -> Vec<Arc<[f32]>> {
+    vector_of: &dyn Fn(NodeId) -> Option<Vector>,
+) -> Vec<Vector> {
     let step = count.div_ceil(SAMPLE).max(1);
     nodes.step_by(step).filter_map(vector_of).collect()
 }
 
 /// The two centroids that divide `rows`, unless they are all alike or one side would be next to nothing.
-fn halves(rows: &[Arc<[f32]>], seed: u64) -> Option<[Centroid; 2]> {
-    let rows: Vec<&[f32]> = rows.iter().map(|v| &**v).collect();
+fn halves(rows: &[Vector], seed: u64) -> Option<[Centroid; 2]> {
+    let values: Vec<_> = rows.iter().map(Vector::values).collect();
+    let rows: Vec<&[f32]> = values.iter().map(|v| &**v).collect();
     let [left, right] = <[Vec<f32>; 2]>::try_from(spherical_kmeans(&rows, 2, ROUNDS, seed)).ok()?;
     let on_left = |row: &&&[f32]| nearest(row, [&*left, &*right].into_iter()) == Some(0);
     let on_left = rows.iter().filter(on_left).count();
@@ -199,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    type Vectors = BTreeMap<NodeId, Arc<[f32]>>;
+    type Vectors = BTreeMap<NodeId, Vector>;
 
     fn vectors(n: u64, seed: u64) -> Vectors {
         let mut rng = Pcg64::seed_from_u64(seed);
@@ -219,7 +225,7 @@ mod tests {
     /// Feeds the policy where every node is under `codebook`.
     fn deciding(settings: &Settings, vectors: &Vectors, codebook: &Codebook) -> Deciding {
         let mut deciding = Deciding::new(settings.clone());
-        vectors.iter().for_each(|(node, v)| deciding.change(*node, codebook.cell(v), 1));
+        vectors.iter().for_each(|(node, v)| deciding.change(*node, codebook.cell(&v.values()), 1));
         deciding
     }
 
@@ -270,7 +276,7 @@ mod tests {
         assert!(!decisions.iter().any(|d| matches!(d, Decision::Divide { .. })), "{decisions:?}");
         // One that stands apart is no cell either.
         let other = same.values_mut().next().unwrap();
-        *other = other.iter().map(|x| -x).collect();
+        *other = other.values().iter().map(|x| -x).collect();
         let decisions = decide(&mut deciding(&growing(200), &same, &codebook), 1, &mut codebook, &same);
         assert!(!decisions.iter().any(|d| matches!(d, Decision::Divide { .. })), "{decisions:?}");
     }
@@ -296,7 +302,7 @@ mod tests {
         let mut cells: BTreeMap<NodeId, CellId> = BTreeMap::new();
         for epoch in 0..12 {
             for (node, vector) in all.iter().take(75 * (epoch + 1)) {
-                let cell = codebook.cell(vector);
+                let cell = codebook.cell(&vector.values());
                 if let Some(old) = cells.insert(*node, cell) {
                     running.change(*node, cell, 1);
                     running.change(*node, old, -1);
@@ -323,7 +329,11 @@ mod tests {
         let taken = decide(&mut deciding(&settings, &all, &codebook), 1, &mut codebook, &all);
         assert_eq!((taken.len(), codebook.groups(), codebook.leaves().count()), (2, 12, 12));
         for vector in all.values() {
-            assert_eq!(codebook.cell(vector).0, codebook.group(vector).0 + 1, "cell and group are one");
+            assert_eq!(
+                codebook.cell(&vector.values()).0,
+                codebook.group(&vector.values()).0 + 1,
+                "cell and group are one"
+            );
         }
         assert_eq!(decide(&mut deciding(&settings, &all, &codebook), 2, &mut codebook, &all), []);
     }
