@@ -103,10 +103,14 @@ impl Tours {
     /// The sum of the sketches of `tour`'s vertices, of which `sketch` tells each. It costs in the order of what changed
     /// in the tour since it was asked for last.
     pub(super) fn sum(&mut self, tour: u32, sketch: &impl Fn(u32) -> Sketch) -> Sketch {
-        if self.sums.len() < self.stops.len() {
-            let more = self.stops.len() - self.sums.len();
+        let len = self.stops.len();
+        if self.sums.is_empty() {
+            // Zeros from the system, which are not in memory until they are written to.
+            self.sums = vec![Sketch::default(); len];
+        } else if self.sums.len() < len {
+            let more = len - self.sums.len();
             reserve(&mut self.sums, more);
-            self.sums.resize(self.stops.len(), Sketch::default());
+            self.sums.resize(len, Sketch::default());
         }
         self.make_anew(tour, sketch)
     }

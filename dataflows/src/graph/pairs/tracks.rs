@@ -53,16 +53,12 @@ impl Tracks {
     pub(super) fn apply(&mut self, changes: &[(At, Diff)]) -> Vec<(Told, Diff)> {
         let mut told = Vec::new();
         let (views, ends) = changes.split_at(changes.partition_point(|(at, _)| matches!(at, At::View(_))));
-        let by_track = |changes: &[(At, Diff)], each: &mut dyn FnMut(TrackId, &[(At, Diff)])| {
-            let of_track = changes.chunk_by(|(x, _), (y, _)| x.track() == y.track());
-            of_track.for_each(|changes| each(changes[0].0.track(), changes));
-        };
-        by_track(views, &mut |track, changes| {
+        for (track, changes) in by_track(views) {
             for alike in changes.chunk_by(|(_, x), (_, y)| x == y) {
                 self.views_move(track, alike, &mut told);
             }
-        });
-        by_track(ends, &mut |track, changes| {
+        }
+        for (track, changes) in by_track(ends) {
             let ends = || {
                 changes.iter().filter_map(|(at, diff)| match at {
                     At::View(_) => None,
@@ -78,7 +74,7 @@ impl Tracks {
                 told.extend(Told::all(Met::Edge, via_a, via_b, &self.some).map(|told| (told, diff)));
             }
             self.change(track, ends());
-        });
+        }
         told
     }
 
@@ -127,6 +123,12 @@ impl Tracks {
         before.for_each(keep);
         self.edges.set(track.0, &self.bytes);
     }
+}
+
+/// Sorted changes, track by track.
+fn by_track(changes: &[(At, Diff)]) -> impl Iterator<Item = (TrackId, &[(At, Diff)])> {
+    let by_track = changes.chunk_by(|(x, _), (y, _)| x.track() == y.track());
+    by_track.map(|changes| (changes[0].0.track(), changes))
 }
 
 /// The ends in `bytes`: the other end, and which of the track's views.
