@@ -1,8 +1,10 @@
 //! Clusters, pairs and classes: loads, then batches of changes, half of them deletes, against other ways to the same.
 //!
-//! `cargo bench --bench closure -- [NODES...] [pairs|classes|propagate|shapes|all|memory|new]`: tables to the terminal, and
-//! `target/bench/closure.json`. Each measurement runs in a process of its own, so that its peak memory is its own; the
-//! answers of two that are compared are compared first.
+//! `cargo bench --bench closure -- [NODES...] [pairs|classes|propagate|shapes|all|memory|new] [w1|w2] [only=CASE,...]`: tables to
+//! the terminal, and `target/bench/closure.json`. Each measurement runs in a process of its own, so that its peak memory
+//! is its own; the answers of two that are compared are compared first. `w1` and `w2` are for one number of workers;
+//! `only` is for some ways to pairs (the two-hop join is always there to compare) or some shapes, by their names: all pairs
+//! or shapes of a million nodes take more than four minutes.
 
 #[path = "closure/classes.rs"]
 mod classes;
@@ -38,12 +40,13 @@ fn main() {
     if sections.is_empty() {
         sections = SECTIONS.to_vec();
     }
+    let asked = Asked::from(&arguments);
     let mut all = Vec::new();
     for section in sections {
         // Differential's takes minutes for more.
         let sizes = if section == "propagate" && !given { &[20_000][..] } else { &sizes };
         for nodes in sizes {
-            all.extend(compare(section, *nodes));
+            all.extend(compare(section, *nodes, &asked));
         }
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/closure.json");
@@ -52,6 +55,29 @@ fn main() {
     match written {
         Ok(()) => println!("all figures: {path}"),
         Err(error) => eprintln!("{path}: {error}"),
+    }
+}
+
+/// Which of a section's measurements are wanted.
+struct Asked {
+    workers: Vec<usize>,
+    /// Names of cases; none for all.
+    only: Vec<String>,
+}
+
+impl Asked {
+    fn from(arguments: &[String]) -> Self {
+        let of_workers = |workers: &usize| arguments.iter().any(|a| *a == format!("w{workers}"));
+        let mut workers: Vec<usize> = [1, 2].into_iter().filter(of_workers).collect();
+        if workers.is_empty() {
+            workers = vec![1, 2];
+        }
+        let only = arguments.iter().filter_map(|a| a.strip_prefix("only="));
+        Asked { workers, only: only.flat_map(|names| names.split(',')).map(str::to_string).collect() }
+    }
+
+    fn wants(&self, case: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == case)
     }
 }
 
@@ -89,13 +115,15 @@ fn apart(case: &str, nodes: u64, workers: usize) -> Value {
     value
 }
 
-fn compare(section: &str, nodes: u64) -> Vec<Value> {
+fn compare(section: &str, nodes: u64, asked: &Asked) -> Vec<Value> {
     match section {
         "pairs" => {
             let mut all = Vec::new();
-            for workers in [1, 2] {
-                let cases = ["two-hop", "pairs", "pairs arranged", "pairs vec", "pairs columnar"];
-                let measured: Vec<Value> = cases.iter().map(|case| apart(case, nodes, workers)).collect();
+            for workers in &asked.workers {
+                let mut cases = vec!["two-hop"];
+                let ours = ["pairs", "pairs arranged", "pairs vec", "pairs columnar"];
+                cases.extend(ours.into_iter().filter(|case| asked.wants(case)));
+                let measured: Vec<Value> = cases.iter().map(|case| apart(case, nodes, *workers)).collect();
                 table(&measured);
                 for (case, other) in cases.iter().zip(&measured).skip(1) {
                     assert_eq!(measured[0]["answers"], other["answers"], "{case} gives other pairs");
@@ -106,7 +134,7 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
             all
         }
         "classes" => {
-            let measured = vec![apart("classes", nodes, 1)];
+            let measured: Vec<Value> = asked.workers.iter().map(|w| apart("classes", nodes, *w)).collect();
             table(&measured);
             measured
         }
@@ -124,7 +152,7 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
                 "shape", "edges", "p50 us", "p99 us", "worst us", "us/change", "us/emitted"
             );
             let mut all = Vec::new();
-            for shape in classes::SHAPES {
+            for shape in classes::SHAPES.into_iter().filter(|shape| asked.wants(shape)) {
                 let value = apart(shape, nodes, 1);
                 let f = |key: &str| value[key].as_f64().unwrap_or(f64::NAN);
                 println!(
@@ -143,9 +171,11 @@ fn compare(section: &str, nodes: u64) -> Vec<Value> {
         "all" => {
             let cases = ["clusters", "closure"];
             let measured: Vec<Value> =
-                [1, 2].iter().flat_map(|w| cases.map(|case| apart(case, nodes, *w))).collect();
+                asked.workers.iter().flat_map(|w| cases.map(|case| apart(case, nodes, *w))).collect();
             table(&measured);
-            assert_eq!(measured[1]["answers"], measured[3]["answers"], "two workers give another closure");
+            if let [_, one, _, two] = &measured[..] {
+                assert_eq!(one["answers"], two["answers"], "two workers give another closure");
+            }
             measured
         }
         "new" => {

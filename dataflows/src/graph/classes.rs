@@ -1,7 +1,10 @@
 //! Classes: the connected components over both kinds of edge, which is the full transitive closure.
 
 mod connectivity;
+mod detour;
 mod forest;
+mod incidence;
+mod sketch;
 #[cfg(test)]
 mod tests;
 mod tours;

@@ -4,6 +4,8 @@
 //! orientation as its edge.
 
 mod meeting;
+#[cfg(test)]
+mod tests;
 mod tracks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,40 +14,36 @@ use differential_dataflow::operators::ThresholdTotal;
 use differential_dataflow::{Hashable, VecCollection};
 use timely::dataflow::channels::pact::Exchange;
 
-use self::meeting::{Meeting, meet};
+use self::meeting::meet;
 use self::tracks::{At, Tracks};
-use super::by_epoch::{by_epoch, by_epoch_in_parts};
-use super::closure::views::Views;
+use super::by_epoch::by_epoch_in_parts;
 use super::edges::Edge;
 use super::node::{Pair, PairKind};
 use super::{Diff, Epoch};
 use crate::id::{NodeId, TrackId};
 
-/// How much of a step is taken up before others see what pairs come of it: each edge has several.
-const PART: usize = 1 << 12;
+/// How much of a step is taken up before others see what comes of it. Little in tests, so that they see it.
+const PART: usize = if cfg!(test) { 3 } else { 1 << 12 };
 
 /// A'-B', A'-B and A-B' for each A-B of `inter`, with its reason: one record for each reason of a pair, and none for
 /// A-B itself. Views are those of `nodes`, which holds the ends of `inter` too, each once. An edge within one track
 /// gives none.
 ///
-/// Of inter-instance edges I and views V, the pairs I V V change in a step by d(I V) V + (I V)' dV, a prime for after
-/// the step: what is new at A meets the views that were at B, and what is new at B those that are at A. Both of an
-/// edge's tracks keep it, so that a step asks each of them at most once and no join's intermediate result is kept.
+/// Of inter-instance edges I between views V of A's and W of B's track, the pairs I V W change in a step by
+/// dI V' W' + I dV W + I V' dW, a prime for after the step: a new edge meets all views, a new view those at its old
+/// edges. Both of an edge's tracks keep it, and no join's intermediate result is kept. What one track is told by the
+/// others it answers as it comes.
 pub fn pairs<'s>(
     inter: VecCollection<'s, Epoch, Edge, Diff>,
     nodes: VecCollection<'s, Epoch, NodeId, Diff>,
 ) -> VecCollection<'s, Epoch, Pair, Diff> {
     let ends =
         inter.filter(|(a, b)| a.track() != b.track()).flat_map(|(a, b)| [At::end(a, b), At::end(b, a)]);
-    let given = ends.concat(nodes.clone().map(At::view));
-    let at = Exchange::new(|(at, ..): &(At, Epoch, Diff)| at.track.hashed());
+    let given = ends.concat(nodes.clone().map(At::View));
+    let at = Exchange::new(|(at, ..): &(At, Epoch, Diff)| at.track().hashed());
     let mut tracks = Tracks::default();
-    let one_moved = by_epoch(given, at, "OneEndMoved", move |changes| tracks.apply(&changes));
-
-    let given = one_moved.concat(nodes.map(Meeting::View));
-    let at = Exchange::new(|(meeting, ..): &(Meeting, Epoch, Diff)| meeting.track().hashed());
-    let mut views = Views::default();
-    by_epoch_in_parts(given, at, "Pairs", PART, move |changes| meet(&mut views, &changes))
+    let told = by_epoch_in_parts(given, at, "OneEndMoved", PART, move |changes| tracks.apply(&changes));
+    meet(nodes, told)
 }
 
 /// The pairs of `pairs` that are among the `most` of least [`rank`] of both their nodes, reasons counted apart: no node

@@ -92,7 +92,6 @@ impl Connectivity {
                 net.extend(after.map(|label| ((id, label), 1)));
             }
             if vertex.count == 0 && !self.forest.has_edges(handle) {
-                self.forest.remove(handle);
                 if let Ok(entry) = self.handles.find_entry(hash(id), |of| *of == handle) {
                     entry.remove();
                 }

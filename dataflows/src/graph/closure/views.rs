@@ -18,17 +18,19 @@ impl Views {
         self.of.get(track.0).iter().filter_map(move |view| track.node(usize::from(*view)))
     }
 
-    /// Takes `node` up or out. One that comes twice, or goes without having come, changes nothing.
-    pub(in crate::graph) fn change(&mut self, node: NodeId, diff: Diff) {
+    /// Takes `node` up or out, and returns whether that changed anything: one that comes twice, or goes without having
+    /// come, does not.
+    pub(in crate::graph) fn change(&mut self, node: NodeId, diff: Diff) -> bool {
         let views = self.of.get(node.track().0);
         self.bytes.clear();
         self.bytes.extend_from_slice(views);
         match self.bytes.binary_search(&node.view()) {
             Err(at) if diff > 0 => self.bytes.insert(at, node.view()),
             Ok(at) if diff < 0 => drop(self.bytes.remove(at)),
-            _ => return,
+            _ => return false,
         }
         self.of.set(node.track().0, &self.bytes);
+        true
     }
 }
 
@@ -44,7 +46,8 @@ mod tests {
             views.change(node(view), diff);
         }
         assert_eq!(views.of(track).collect::<Vec<_>>(), [node(9), node(255)]);
-        [9, 255].into_iter().for_each(|view| views.change(node(view), -1));
+        assert!([9, 255].into_iter().all(|view| views.change(node(view), -1)));
+        assert!(!views.change(node(9), -1));
         assert_eq!((views.of(track).count(), views.of.len()), (0, 0));
     }
 }

@@ -2,29 +2,37 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::meeting::{Meeting, Moved};
+use super::meeting::{Met, Told};
 use crate::graph::Diff;
 use crate::graph::closure::blocks::Blocks;
 use crate::graph::closure::ids::{pull, push};
 use crate::graph::closure::views::Views;
 use crate::id::{NodeId, TrackId};
 
-/// A view of a track, or its end of an inter-instance edge to another track.
+/// A view of a track, or a track's end of an inter-instance edge to another. The order is that in which a step takes
+/// them up, in as many parts as one likes: views meet the edges from before the step, and edges the views from after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) struct At {
-    pub(super) track: TrackId,
-    /// The other end of the edge; none for the view itself.
-    other: Option<NodeId>,
-    view: NodeId,
+pub(super) enum At {
+    View(NodeId),
+    End {
+        track: TrackId,
+        /// The other end.
+        other: NodeId,
+        /// Which of the track's.
+        view: u8,
+    },
 }
 
 impl At {
-    pub(super) fn view(node: NodeId) -> Self {
-        At { track: node.track(), other: None, view: node }
+    pub(super) fn end(node: NodeId, other: NodeId) -> Self {
+        At::End { track: node.track(), other, view: node.view() }
     }
 
-    pub(super) fn end(node: NodeId, other: NodeId) -> Self {
-        At { track: node.track(), other: Some(other), view: node }
+    pub(super) fn track(&self) -> TrackId {
+        match self {
+            At::View(node) => node.track(),
+            At::End { track, .. } => *track,
+        }
     }
 }
 
@@ -36,52 +44,71 @@ pub(super) struct Tracks {
     /// view.
     edges: Blocks,
     bytes: Vec<u8>,
-    /// Those of the track that is worked on, the other end first.
-    ends: Vec<(NodeId, NodeId)>,
+    /// Views of the track that is worked on.
+    some: Vec<u8>,
 }
 
 impl Tracks {
-    /// Applies one step's net changes, sorted, and returns what other tracks are told.
-    pub(super) fn apply(&mut self, changes: &[(At, Diff)]) -> Vec<(Meeting, Diff)> {
+    /// Applies a part of one step's net changes, sorted, and returns what other tracks are told.
+    pub(super) fn apply(&mut self, changes: &[(At, Diff)]) -> Vec<(Told, Diff)> {
         let mut told = Vec::new();
-        for of_track in changes.chunk_by(|(x, _), (y, _)| x.track == y.track) {
-            let track = of_track[0].0.track;
-            let (views, ends) = of_track.split_at(of_track.partition_point(|(at, _)| at.other.is_none()));
-            let ends = || ends.iter().filter_map(|(at, diff)| Some(((at.other?, at.view), *diff)));
-            // An edge that comes or goes is told by its smaller end, with the views from before the step.
-            for ((other, view), diff) in ends().filter(|((other, view), _)| view < other) {
-                let moved = |a| Meeting::A(Moved { via_a: view, via_b: other, view: a });
-                told.extend(self.views.of(track).map(|a| (moved(a), diff)));
+        let (views, ends) = changes.split_at(changes.partition_point(|(at, _)| matches!(at, At::View(_))));
+        for (track, changes) in by_track(views) {
+            for alike in changes.chunk_by(|(_, x), (_, y)| x == y) {
+                self.views_move(track, alike, &mut told);
             }
-            if ends().next().is_some() {
-                self.change(track, ends());
+        }
+        for (track, changes) in by_track(ends) {
+            let ends = || {
+                changes.iter().filter_map(|(at, diff)| match at {
+                    At::View(_) => None,
+                    At::End { other, view, .. } => Some(((*other, *view), *diff)),
+                })
+            };
+            self.some.clear();
+            self.some.extend(self.views.of(track).map(NodeId::view));
+            for ((via_b, view), diff) in ends() {
+                // An edge that comes or goes is told by its smaller end.
+                let via_a = track.node(usize::from(view)).filter(|via_a| *via_a < via_b);
+                let Some(via_a) = via_a else { continue };
+                told.extend(Told::all(Met::Edge, via_a, via_b, &self.some).map(|told| (told, diff)));
             }
-            if !views.is_empty() {
-                self.ends.clear();
-                self.ends.extend(edges(self.edges.get(track.0), track));
-            }
-            for (At { view: new, .. }, diff) in views {
-                told.extend(self.ends.iter().map(|(other, view)| {
-                    let met = match view < other {
-                        true => Meeting::A(Moved { via_a: *view, via_b: *other, view: *new }),
-                        false => Meeting::B(Moved { via_a: *other, via_b: *view, view: *new }),
-                    };
-                    (met, *diff)
-                }));
-                self.views.change(*new, *diff);
-            }
+            self.change(track, ends());
         }
         told
     }
 
+    /// Tells the other ends of `track`'s edges of views that all come or all go.
+    fn views_move(&mut self, track: TrackId, changes: &[(At, Diff)], told: &mut Vec<(Told, Diff)>) {
+        self.some.clear();
+        let mut sign = 0;
+        for (at, diff) in changes {
+            if let At::View(view) = at
+                && self.views.change(*view, *diff)
+            {
+                self.some.push(view.view());
+                sign = *diff;
+            }
+        }
+        if self.some.is_empty() {
+            return;
+        }
+        for (other, view) in edges(self.edges.get(track.0)) {
+            let Some(own) = track.node(usize::from(view)) else { continue };
+            let (met, via_a, via_b) =
+                if own < other { (Met::ViewOfA, own, other) } else { (Met::ViewOfB, other, own) };
+            told.extend(Told::all(met, via_a, via_b, &self.some).map(|told| (told, sign)));
+        }
+    }
+
     /// Applies changes of `track`'s edges, sorted.
-    fn change(&mut self, track: TrackId, changes: impl Iterator<Item = ((NodeId, NodeId), Diff)>) {
-        let mut before = edges(self.edges.get(track.0), track).peekable();
+    fn change(&mut self, track: TrackId, changes: impl Iterator<Item = ((NodeId, u8), Diff)>) {
+        let mut before = edges(self.edges.get(track.0)).peekable();
         let mut last = 0;
         self.bytes.clear();
-        let mut keep = |(other, view): (NodeId, NodeId)| {
+        let mut keep = |(other, view): (NodeId, u8)| {
             push(&mut self.bytes, other.0 - last);
-            self.bytes.push(view.view());
+            self.bytes.push(view);
             last = other.0;
         };
         for (end, diff) in changes {
@@ -98,13 +125,19 @@ impl Tracks {
     }
 }
 
-/// The ends in `bytes`, the other end first.
-fn edges(mut bytes: &[u8], track: TrackId) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+/// Sorted changes, track by track.
+fn by_track(changes: &[(At, Diff)]) -> impl Iterator<Item = (TrackId, &[(At, Diff)])> {
+    let by_track = changes.chunk_by(|(x, _), (y, _)| x.track() == y.track());
+    by_track.map(|changes| (changes[0].0.track(), changes))
+}
+
+/// The ends in `bytes`: the other end, and which of the track's views.
+fn edges(mut bytes: &[u8]) -> impl Iterator<Item = (NodeId, u8)> + '_ {
     let mut last = 0;
     std::iter::from_fn(move || {
         last += pull(&mut bytes)?;
         let (view, rest) = bytes.split_first()?;
         bytes = rest;
-        Some((NodeId(last), track.node(usize::from(*view))?))
+        Some((NodeId(last), *view))
     })
 }
