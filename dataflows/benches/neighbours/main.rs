@@ -1,11 +1,11 @@
 //! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
 //!
 //! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
-//! - `kernels`: the product against two GEMM crates, on one thread
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
-//!   never their shadows
+//!   never their shadows; `torch` (with that feature): libtorch multiplies
 //!
 //! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
@@ -20,12 +20,17 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
-use kinetograph_dataflows::graph::product::Sketching;
+use kinetograph_dataflows::graph::product::{Device, KernelKind, Sketching};
 
 fn main() {
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let whole = words.pop_if(|word| word == "whole").is_some();
     let sketching = if whole { Sketching::Never } else { Sketching::Measured };
+    let kernel = match words.pop_if(|word| word == "torch") {
+        Some(_) => KernelKind::Torch(Device::Cpu),
+        None => KernelKind::Own,
+    };
+    kernel.check().expect("the feature `torch`");
     let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
     let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number")).collect();
     match (words.first().map(String::as_str), &numbers[..]) {
@@ -41,6 +46,7 @@ fn main() {
                 batch: 100,
                 file,
                 sketching,
+                kernel,
             });
         }
         (Some("kernels"), _) => kernels::compare(),
@@ -55,11 +61,12 @@ fn main() {
                 batch,
                 file,
                 sketching,
+                kernel,
             });
         }
-        (Some("growth"), &[most]) => growth::growth(most as u64).iter().for_each(|row| tell(row.to_string())),
+        (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         _ => panic!(
-            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole]"
+            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole]"
         ),
     }
 }
