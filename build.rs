@@ -1,7 +1,10 @@
-//! Lets the binary find libtorch where it was linked, so that nobody needs `LD_LIBRARY_PATH`.
+//! Lets binaries find libtorch where it was linked, so that nobody needs `LD_LIBRARY_PATH`.
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    if std::env::var_os("CARGO_FEATURE_TRAIN").is_none() {
+    if ["CARGO_FEATURE_TRAIN", "CARGO_FEATURE_TORCH"]
+        .iter()
+        .all(|feature| std::env::var_os(feature).is_none())
+    {
         return;
     }
     if let Some(libtorch) = std::env::var_os("LIBTORCH") {

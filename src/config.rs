@@ -194,9 +194,8 @@ pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> 
     }
     settings.insert("embed space".to_string(), space.to_string());
     // How lists are computed changes nothing in them.
-    for of_no_effect in ["graph.neighbours.storage", "graph.neighbours.sketching", "graph.neighbours.shares"]
-    {
-        settings.remove(of_no_effect);
+    for of_no_effect in ["storage", "sketching", "kernel", "shares"] {
+        settings.remove(&format!("graph.neighbours.{of_no_effect}"));
     }
     // Nodes are found on frames of that size.
     if let Some(side) = lookup(&table, "ingest.max_side") {

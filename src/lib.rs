@@ -13,6 +13,7 @@ pub mod export;
 pub mod feed;
 pub mod forget;
 pub mod gallery;
+pub mod kernel;
 mod message;
 pub mod peak_rss;
 pub mod reshard;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::bounded;
 use kinetograph_dataflows::embed::Embedder;
+use kinetograph_dataflows::graph;
 use kinetograph_dataflows::observe::{Clock, Stage};
 use kinetograph_dataflows::wire::Plan;
 
@@ -27,6 +28,7 @@ use super::worker::{Crew, work};
 use super::{Options, Shared};
 use crate::budget::Evicting;
 use crate::config::{Config, graph_settings};
+use crate::kernel;
 use crate::peak_rss::peak_rss_bytes;
 use crate::state::record::MadeWith;
 use crate::state::{State, StateError, encode, key};
@@ -59,6 +61,7 @@ pub fn run_over(
     let start = Instant::now();
     let embedder = crate::embed::choice::embedder(&config.embed)?;
     let workers = options.workers.max(1);
+    let graph = kernel::ready(config, workers)?;
     let member = member(config, options, workers)?;
     // Sources are kept once all processes have met.
     let new = state.view()?.sources()?.is_empty();
@@ -115,7 +118,7 @@ pub fn run_over(
     )?;
     drop((all_view, everything));
     let crew = Arc::new(Crew {
-        plan: plan(config, embedder, clock.clone()),
+        plan: plan(config, graph, embedder, clock.clone()),
         settings: config.engine.clone(),
         ingest: config.ingest.clone(),
         batch: options.batch,
@@ -235,12 +238,12 @@ pub fn run_over(
 }
 
 /// What the dataflow runs by.
-fn plan(config: &Config, embedder: Arc<dyn Embedder>, clock: Arc<Clock>) -> Plan {
+fn plan(config: &Config, graph: graph::Settings, embedder: Arc<dyn Embedder>, clock: Arc<Clock>) -> Plan {
     Plan {
         observe: config.observe,
         mine: config.mine.clone(),
         track: config.track.clone(),
-        graph: config.graph.clone(),
+        graph,
         embedder,
         clock,
         scored: Arc::default(),

@@ -1,12 +1,13 @@
 //! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
 //!
 //! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
-//! - `kernels`: the product against two GEMM crates, on one thread
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
 //!   never their shadows. `shared`: the workers share every cell, as they do one cell. `halves`: vectors are kept in half
-//!   precision, and left so rounded for other programs
+//!   precision, and left so rounded for other programs.
+//!   `torch` (with that feature): libtorch multiplies
 //!
 //! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
@@ -21,7 +22,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
-use kinetograph_dataflows::graph::product::Sketching;
+use kinetograph_dataflows::graph::product::{Device, KernelKind, Sketching};
 use kinetograph_dataflows::graph::vector::Precision;
 
 fn main() {
@@ -31,6 +32,11 @@ fn main() {
     let shared = words.pop_if(|word| word == "shared").is_some();
     let whole = words.pop_if(|word| word == "whole").is_some();
     let sketching = if whole { Sketching::Never } else { Sketching::Measured };
+    let kernel = match words.pop_if(|word| word == "torch") {
+        Some(_) => KernelKind::Torch(Device::Cpu),
+        None => KernelKind::Own,
+    };
+    kernel.check().expect("the feature `torch`");
     let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
     let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number")).collect();
     match (words.first().map(String::as_str), &numbers[..]) {
@@ -48,6 +54,7 @@ fn main() {
                 sketching,
                 shared,
                 precision,
+                kernel,
             });
         }
         (Some("kernels"), _) => kernels::compare(),
@@ -64,11 +71,12 @@ fn main() {
                 sketching,
                 shared,
                 precision,
+                kernel,
             });
         }
-        (Some("growth"), &[most]) => growth::growth(most as u64).iter().for_each(|row| tell(row.to_string())),
+        (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         _ => panic!(
-            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [halves]"
+            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]"
         ),
     }
 }

@@ -13,7 +13,7 @@ use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
-use kinetograph_dataflows::graph::product::Sketching;
+use kinetograph_dataflows::graph::product::{KernelKind, Sketching};
 use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
@@ -40,6 +40,7 @@ pub(crate) struct Task {
     pub(crate) shared: bool,
     /// How vectors are kept.
     pub(crate) precision: Precision,
+    pub(crate) kernel: KernelKind,
 }
 
 /// Rows of an epoch while loading.
@@ -120,12 +121,13 @@ pub(crate) fn measure(task: &Task) {
     let (of_all, mutual_kept) = kept(task, &lists).unwrap_or((found as f64 / compared as f64, f64::NAN));
     let mutual_kept = if mutual_kept.is_nan() { "null".to_owned() } else { format!("{mutual_kept:.4}") };
     leave(task, &vectors, &lists);
-    let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching, shared, precision } = task;
+    let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching, shared, precision, kernel } =
+        task;
     let of = if file.is_some() { "file" } else { "clustered" };
     let Measured { load_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(*inserts, insert_s),
         rate(*inserts, delete_s),
@@ -193,6 +195,7 @@ fn run(
         codebook: growing,
         look_into: task.look_into,
         sketching: task.sketching,
+        kernel: task.kernel,
         shares: if task.shared || task.cap == 0 { task.workers } else { 1 },
         ..Settings::default()
     };

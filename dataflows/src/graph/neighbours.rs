@@ -94,13 +94,7 @@ pub fn search<'s>(
     settings: &Settings,
     scored: Arc<AtomicU64>,
 ) -> (Lists<'s>, VecCollection<'s, Epoch, String, Diff>) {
-    let rules = Rules {
-        k: settings.k,
-        separation_ns: settings.separation_ns(),
-        min_rows: settings.min_cell(),
-        storage: settings.storage,
-        sketching: settings.sketching,
-    };
+    let rules = Rules::of(settings);
     let (shares, sketching) = (settings.shares.max(1), settings.sketching);
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
     let data = data.flat_map(move |(cell, row)| (0..shares).map(move |s| ((cell, s), row.clone())));

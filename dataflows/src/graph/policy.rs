@@ -6,7 +6,7 @@ pub use deciding::Deciding;
 
 use serde::{Deserialize, Serialize};
 
-use super::product::{Sketching, Storage};
+use super::product::{KernelKind, Sketching, Storage};
 
 /// Settings of cells, neighbours and groups. The same settings and the same log give the same graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub codebook: CodebookKind,
     /// How a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
     pub storage: Storage,
+    /// What computes that product. Whether this program has it, [`KernelKind::check`] tells. The lists are the same with any.
+    pub kernel: KernelKind,
     /// What that product sees of a vector: shadows on a few directions cost less where vectors are alike. The lists are the
     /// same with any.
     pub sketching: Sketching,
@@ -73,6 +75,7 @@ impl Default for Settings {
             look_into: 1,
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
             storage: Storage::F32,
+            kernel: KernelKind::Own,
             sketching: Sketching::Measured,
             shares: 1,
             groups: Groups::Schedule(vec![(64, 8), (500, 32)]),

@@ -4,19 +4,30 @@
 //! each of six vectors with one value of each of sixteen rows. A fast score is within [`bound::error`] of the canonical
 //! one, and whoever uses it compares with floors lowered by that much ([`bound::lowered`]): what is dropped could
 //! not have mattered, and what is left is scored again by [`score`](super::score::score).
+//!
+//! A cell does not see which kernel multiplies: it keeps [`Rows`], and some of them are [`Lates`] that meet others. That may be
+//! the one above or, with the feature `torch`, libtorch's, on a GPU if there is one.
 
 mod basis;
 mod batch;
 pub mod bound;
+mod kind;
 mod panels;
+mod rows;
 mod sketch;
 mod tile;
+#[cfg(feature = "torch")]
+mod torch;
 
 pub use basis::Basis;
 pub use batch::{Batch, Hit, Late};
+pub use kind::{Device, KernelKind, NotBuilt};
 pub use panels::{Panels, Storage};
+pub use rows::{Lates, Rows};
 pub use sketch::{Sketch, Sketching};
 pub use tile::{Kernel, LATES, ROWS, Tile};
+#[cfg(feature = "torch")]
+pub use torch::{Tensors, TorchBatch};
 
 #[cfg(test)]
 mod tests;

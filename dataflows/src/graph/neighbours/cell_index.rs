@@ -176,7 +176,7 @@ impl CellIndex {
         if self.is_empty() {
             let rows = changes.new_rows.iter().chain(changes.new_queries.iter().map(|q| &q.row));
             self.length = rows.min_by_key(|r| r.id).map_or(0, |r| r.vector.len());
-            let part = |_| Part::new(self.length, self.rules.storage);
+            let part = |_| Part::new(self.length, &self.rules);
             self.parts = (0..self.share.of).map(part).collect();
             (self.sketch, self.sketched_at) = (Sketch::Whole, 0);
             (self.reach, self.error) = (Reach::default(), 0.0);
@@ -313,7 +313,8 @@ impl CellIndex {
 
     fn reach_to(&mut self, reach: Reach) {
         self.reach = reach;
-        self.error = self.sketch.error(self.length, reach.norm, reach.longest, reach.off);
+        let by = self.rules.kernel.arithmetic();
+        self.error = self.sketch.error(&by, self.length, reach.norm, reach.longest, reach.off);
         for part in &mut self.parts {
             (0..part.members.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
         }
@@ -343,9 +344,8 @@ impl CellIndex {
         };
         if !sketch.is(&self.sketch) {
             self.sketch = sketch;
-            let (d, storage) = (self.length, self.rules.storage);
             let parts = self.parts.iter_mut();
-            let reach = parts.map(|part| part.sketch_again(d, storage, &self.sketch));
+            let reach = parts.map(|part| part.sketch_again(self.length, &self.rules, &self.sketch));
             let reach = reach.fold(Reach::default(), Reach::and);
             self.reach_to(reach);
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::node::Neighbour;
 use super::super::product::bound::lowered;
-use super::super::product::{Batch, Hit, Kernel, Late};
+use super::super::product::{Hit, Late, Lates};
 use super::super::score::Score;
 use super::super::vector::Vector;
 use super::cell_index::{Before, CellIndex};
@@ -47,13 +47,11 @@ struct Meeting {
     lates: Range<usize>,
     part: usize,
     other: usize,
-    batch: Batch,
+    batch: Lates,
     /// Of each late one that is a new query.
     drafts: Vec<Option<Draft>>,
 }
 
-/// Panels whose hits are gathered before they are scored: the best by fast score go first and raise the floor for the others.
-const BLOCK: usize = 32;
 /// Rows scored with one new member at a time.
 const FOUR: usize = 4;
 
@@ -61,44 +59,36 @@ impl CellIndex {
     /// Offers every pair with a new member to both sides. Returns how many pairs there were.
     pub(super) fn offer_all(&mut self, news: &News, before: &mut Before) -> u64 {
         let mut scored = 0;
-        let (k, values) = (self.rules.k, self.sketch.values(self.length));
-        let mut sketch = Vec::with_capacity(values);
+        let k = self.rules.k;
         for part in 0..self.parts.len() {
             let other = self.share.meets(part);
             let first = if news.all { 0 } else { news.old[part] };
             let members = self.parts[part].members.len();
-            for from in (first..members).step_by(Batch::size(values)) {
-                let lates = from..members.min(from + Batch::size(values));
-                let mut meeting = Meeting {
-                    lates: lates.clone(),
-                    part,
-                    other,
-                    batch: Batch::new(values, Kernel::best()),
-                    drafts: Vec::new(),
-                };
-                for at in lates {
-                    let Part { members, panels, floors } = &self.parts[part];
+            let together = self.parts[part].rows.together();
+            for from in (first..members).step_by(together) {
+                let lates = from..members.min(from + together);
+                let (mut limits, mut drafts) = (Vec::new(), Vec::new());
+                for at in lates.clone() {
+                    let Part { members, floors, .. } = &self.parts[part];
                     let member = &members[at];
                     let rows = news.meets((part, at), member.query == Role::Known, other);
-                    panels.read(at, &mut sketch);
-                    meeting.batch.push(&sketch, Late { rows, floor: floors[at] });
+                    limits.push(Late { rows, floor: floors[at] });
                     let draft = || Draft::new(2 * k, member.floor(k));
-                    meeting.drafts.push((member.query == Role::New).then(draft));
+                    drafts.push((member.query == Role::New).then(draft));
                     scored += rows as u64;
                 }
-                self.meet(meeting, before);
+                let batch = self.parts[part].rows.lates(lates.clone(), limits);
+                self.meet(Meeting { lates, part, other, batch, drafts }, before);
             }
         }
         scored
     }
 
     fn meet(&mut self, mut meeting: Meeting, before: &mut Before) {
-        let mut hits = Vec::new();
-        for block in (0..meeting.batch.panels()).step_by(BLOCK) {
-            for panel in block..meeting.batch.panels().min(block + BLOCK) {
-                let Part { panels, floors, .. } = &self.parts[meeting.other];
-                meeting.batch.propose(panels, panel, floors, &mut hits);
-            }
+        let (mut hits, mut from) = (Vec::new(), Some(0));
+        while let Some(first) = from {
+            let Part { rows, floors, .. } = &mut self.parts[meeting.other];
+            from = meeting.batch.propose(rows, first, floors, &mut hits);
             hits.sort_unstable_by(|a, b| a.late.cmp(&b.late).then(b.fast.total_cmp(&a.fast)));
             for of_late in hits.chunk_by(|a, b| a.late == b.late) {
                 self.propose(of_late, &mut meeting, before);
@@ -187,7 +177,7 @@ impl CellIndex {
             None => self.offer(query, row, score, before),
         }
         if let Some(late) = late {
-            meeting.batch.lates()[late].floor = self.parts[query.0].floors[query.1];
+            meeting.batch.limits()[late].floor = self.parts[query.0].floors[query.1];
         }
     }
 

@@ -1,8 +1,9 @@
-//! Members of a cell and their rows in panels, place by place.
+//! Members of a cell and their rows as the kernel keeps them, place by place.
 
-use super::super::product::{Panels, ROWS, Sketch, Storage, bound};
+use super::super::product::{Rows, Sketch, bound};
 use super::super::vector::Vector;
 use super::best::Best;
+use super::rules::Rules;
 use crate::id::NodeId;
 
 /// What a node is to the cell, and since when.
@@ -60,13 +61,13 @@ pub(super) struct Reach {
 const STEP: f64 = 1.0 / 65536.0;
 
 impl Reach {
-    /// Of a member, whose sketch is put at the end of `panels`.
-    fn of(member: &Member, sketch: &Sketch, panels: &mut Panels) -> Self {
+    /// Of a member, whose sketch is put at the end of `rows`.
+    fn of(member: &Member, sketch: &Sketch, rows: &mut Rows) -> Self {
         let (vector, mut shadow) = (&member.vector.values(), Vec::new());
         let seen = sketch.of(vector, &mut shadow);
         let norm = bound::norm(vector);
         let longest = if sketch.is_whole() { norm } else { bound::norm(seen) };
-        Reach { norm, longest, off: panels.push(seen) }
+        Reach { norm, longest, off: rows.push(seen) }
     }
 
     /// The larger of each, rounded up.
@@ -80,43 +81,43 @@ impl Reach {
     }
 }
 
-/// Some of a cell's members; a member's place is that of its row in the panels.
+/// Some of a cell's members; a member's place is that of its row.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) members: Vec<Member>,
-    pub(super) panels: Panels,
-    /// For each place in the panels its member's floor, lowered by the error of fast scores. Where no member is, nothing
+    pub(super) rows: Rows,
+    /// For each place of the rows its member's floor, lowered by the error of fast scores. Where no member is, nothing
     /// gets in.
     pub(super) floors: Vec<f32>,
 }
 
 impl Part {
-    pub(super) fn new(values: usize, storage: Storage) -> Self {
-        Part { members: Vec::new(), panels: Panels::new(values, storage), floors: Vec::new() }
+    pub(super) fn new(values: usize, rules: &Rules) -> Self {
+        Part { members: Vec::new(), rows: rules.rows(values), floors: Vec::new() }
     }
 
     /// Puts a member at the end, its floor not yet set.
     pub(super) fn push(&mut self, member: Member, sketch: &Sketch) -> Reach {
-        let reach = Reach::of(&member, sketch, &mut self.panels);
+        let reach = Reach::of(&member, sketch, &mut self.rows);
         self.members.push(member);
-        self.floors.resize(self.panels.panels() * ROWS, f32::INFINITY);
+        self.floors.resize(self.rows.places(), f32::INFINITY);
         reach
     }
 
     /// Puts another sketch of every member in place of the one that is there.
-    pub(super) fn sketch_again(&mut self, d: usize, storage: Storage, sketch: &Sketch) -> Reach {
-        self.panels = Panels::new(sketch.values(d), storage);
-        let reach = |member: &Member| Reach::of(member, sketch, &mut self.panels);
+    pub(super) fn sketch_again(&mut self, d: usize, rules: &Rules, sketch: &Sketch) -> Reach {
+        self.rows = rules.rows(sketch.values(d));
+        let reach = |member: &Member| Reach::of(member, sketch, &mut self.rows);
         self.members.iter().map(reach).fold(Reach::default(), Reach::and)
     }
 
     /// Takes a member out; the last one takes its place.
     pub(super) fn swap_remove(&mut self, at: usize) -> Member {
         let member = self.members.swap_remove(at);
-        self.panels.swap_remove(at);
+        self.rows.swap_remove(at);
         self.floors[at] = self.floors[self.members.len()];
         self.floors[self.members.len()] = f32::INFINITY;
-        self.floors.truncate(self.panels.panels() * ROWS);
+        self.floors.truncate(self.rows.places());
         member
     }
 

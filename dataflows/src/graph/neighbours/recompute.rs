@@ -21,13 +21,7 @@ pub struct Recomputed {
 /// Lists and neighbours of `rows` (one a node) under `codebook`: each query against every row of its cells, one score at a
 /// time.
 pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Recomputed {
-    let rules = Rules {
-        k: settings.k,
-        separation_ns: settings.separation_ns(),
-        min_rows: settings.min_cell(),
-        storage: settings.storage,
-        sketching: settings.sketching,
-    };
+    let rules = Rules::of(settings);
     let mut stored: BTreeMap<CellId, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         stored.entry(codebook.cell(&row.vector.values())).or_default().push(row);

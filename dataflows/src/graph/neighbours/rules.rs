@@ -1,6 +1,7 @@
 //! What the lists of a cell follow.
 
-use super::super::product::{Sketching, Storage};
+use super::super::policy::Settings;
+use super::super::product::{KernelKind, Rows, Sketching, Storage};
 use crate::id::NodeId;
 
 /// What lists in a cell follow.
@@ -14,11 +15,29 @@ pub(super) struct Rules {
     pub(super) min_rows: usize,
     /// How rows are kept for the product.
     pub(super) storage: Storage,
+    /// What multiplies them.
+    pub(super) kernel: KernelKind,
     /// What the product sees of them.
     pub(super) sketching: Sketching,
 }
 
 impl Rules {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Rules {
+            k: settings.k,
+            separation_ns: settings.separation_ns(),
+            min_rows: settings.min_cell(),
+            storage: settings.storage,
+            kernel: settings.kernel,
+            sketching: settings.sketching,
+        }
+    }
+
+    /// No rows yet, of what the product is to see of them (`values` each).
+    pub(super) fn rows(&self, values: usize) -> Rows {
+        Rows::new(values, self.storage, self.kernel)
+    }
+
     /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.
     pub(super) fn eligible(&self, a: (NodeId, u64), b: (NodeId, u64)) -> bool {
         a.0.track() != b.0.track() && (a.0.source() != b.0.source() || a.1.abs_diff(b.1) > self.separation_ns)

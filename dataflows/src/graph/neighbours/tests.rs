@@ -14,7 +14,7 @@ use timely::dataflow::operators::probe::Handle;
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
-use super::super::product::{Sketching, Storage};
+use super::super::product::{KernelKind, Sketching, Storage};
 use super::super::vector::{Precision, Vector};
 use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
@@ -223,17 +223,19 @@ fn at_every_epoch_all_is_as_recomputed() {
             (2, 1, 1, 3, Sketching::Never),
             (3, 2, 3, 2, Sketching::First(1)),
         ] {
-            let what = format!(
-                "{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares, {sketching:?}"
-            );
             let storage = if shares == 2 { Storage::F16 } else { Storage::F32 };
-            let settings = Settings { shares, storage, sketching, ..settings(k, look_into) };
             let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
-            let outputs = run(&steps, &settings, workers, at_once);
-            assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
-            assert_as_recomputed(&steps, &settings, &outputs, &what);
+            for kernel in KernelKind::all_here() {
+                let what = format!(
+                    "{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares, {sketching:?}, {kernel:?}"
+                );
+                let settings = Settings { shares, storage, sketching, kernel, ..settings(k, look_into) };
+                let outputs = run(&steps, &settings, workers, at_once);
+                assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
+                assert_as_recomputed(&steps, &settings, &outputs, &what);
+            }
         }
     }
 }
@@ -269,9 +271,12 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
         ] {
             let (first, later) = rows.split_at(40);
             let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
-            let settings = Settings { storage, shares, sketching, ..settings(5, 1) };
-            let outputs = run(&steps, &settings, shares, 1);
-            assert_as_recomputed(&steps, &settings, &outputs, &format!("d {d}, {storage:?}, {sketching:?}"));
+            for kernel in KernelKind::all_here() {
+                let what = format!("d {d}, {storage:?}, {sketching:?}, {kernel:?}");
+                let settings = Settings { storage, shares, sketching, kernel, ..settings(5, 1) };
+                let outputs = run(&steps, &settings, shares, 1);
+                assert_as_recomputed(&steps, &settings, &outputs, &what);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::score::scores;
 use super::basis::Basis;
-use super::bound::{self, Shadow};
+use super::bound::{self, Arithmetic, Shadow};
 
 /// What the product is to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,10 +79,12 @@ impl Sketch {
 
     /// How far the fast score of two sketches can be below the canonical score of their vectors (of `d` values, no longer than
     /// `norm`); for whole vectors above it, too. No sketch is longer than `longest`, none stored further than `off` from what it is.
-    pub fn error(&self, d: usize, norm: f64, longest: f64, off: f64) -> f32 {
+    pub fn error(&self, by: &Arithmetic, d: usize, norm: f64, longest: f64, off: f64) -> f32 {
         match self {
-            Sketch::Whole => bound::error(d, norm, off),
-            Sketch::Shadow { basis, directions } => Shadow::of(basis, *directions).error(norm, longest, off),
+            Sketch::Whole => bound::error(by, d, norm, off),
+            Sketch::Shadow { basis, directions } => {
+                Shadow::of(basis, *directions).error(by, norm, longest, off)
+            }
         }
     }
 
