@@ -8,6 +8,8 @@
 
 #[path = "closure/classes.rs"]
 mod classes;
+#[path = "closure/counting.rs"]
+mod counting;
 #[path = "closure/drive.rs"]
 mod drive;
 #[path = "closure/lists.rs"]

@@ -1,8 +1,6 @@
 //! What each collection keeps, in bytes a node: what is allocated once all is loaded and idle, stage by stage.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::Input;
@@ -14,49 +12,8 @@ use kinetograph_dataflows::graph::{Diff, Epoch};
 use serde_json::{Value, json};
 use timely::dataflow::operators::probe::Handle;
 
+use super::counting;
 use super::lists::{Given, load, parts};
-
-/// The system's allocator, which counts once it is told to.
-struct Counting;
-
-static COUNTS: AtomicBool = AtomicBool::new(false);
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-
-fn count(bytes: isize) {
-    if COUNTS.load(Ordering::Relaxed) {
-        BYTES.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: every call is handed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: `block` came from `System` with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        // SAFETY: `block` came from `System` with this layout.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 type Of<'s, D> = VecCollection<'s, Epoch, D, Diff>;
 
@@ -89,7 +46,7 @@ fn build(given: Of<'_, Given>, stage: usize) -> Of<'_, ()> {
 fn kept(given: &Arc<Vec<(Given, Diff)>>, stage: usize) -> isize {
     let given = given.clone();
     timely::execute_directly(move |worker| {
-        let before = BYTES.load(Ordering::Relaxed);
+        let before = counting::bytes();
         let probe = Handle::new();
         let mut input = worker.dataflow(|scope| {
             let (input, collection) = scope.new_collection::<Given, Diff>();
@@ -105,13 +62,13 @@ fn kept(given: &Arc<Vec<(Given, Diff)>>, stage: usize) -> isize {
             input.flush();
             worker.step_while(|| probe.less_than(&epoch));
         }
-        BYTES.load(Ordering::Relaxed) - before
+        counting::bytes() - before
     })
 }
 
 pub(crate) fn measure(nodes: u64) -> Value {
     let given = Arc::new(load(nodes));
-    COUNTS.store(true, Ordering::Relaxed);
+    counting::start();
     let kept: Vec<isize> = (0..STAGES.len()).map(|stage| kept(&given, stage)).collect();
     let a_node = |bytes: isize| bytes as f64 / nodes as f64;
     let mut value = json!({ "all": a_node(kept[STAGES.len() - 1]) });

@@ -2,6 +2,8 @@
 //!
 //! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
 //! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
+//! - `memory NODES D DIRECTIONS`: bytes a node that vectors, search, places and policy keep with half-precision vectors, the product
+//!   seeing so many directions of them (0: what measures best)
 //! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, shared by the workers), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
@@ -13,8 +15,11 @@
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
 //! object a line.
 
+#[path = "../closure/counting.rs"]
+mod counting;
 mod growth;
 mod kernels;
+mod memory;
 mod rates;
 mod vectors;
 
@@ -75,8 +80,9 @@ fn main() {
             });
         }
         (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
+        (Some("memory"), &[nodes, d, directions]) => tell(memory::measure(nodes, d, directions).to_string()),
         _ => panic!(
-            "growth NODES | kernels | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]"
+            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]"
         ),
     }
 }

@@ -59,7 +59,8 @@ struct Measured {
     cells: usize,
 }
 
-fn node(at: usize) -> NodeId {
+/// The node of row `at`.
+pub(crate) fn node(at: usize) -> NodeId {
     let track = TrackId::new(SourceId((at % 1000) as u32), 0, (at / 1000) as u64).expect("few tracks");
     track.node(0).expect("the first view")
 }
