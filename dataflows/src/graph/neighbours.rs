@@ -4,6 +4,7 @@ mod best;
 mod cell_index;
 mod draft;
 mod gone;
+mod heritage;
 mod learner;
 mod merge;
 mod offers;
@@ -87,7 +88,8 @@ pub fn neighbours<'s>(
 }
 
 /// For each query in each cell the best rows stored there. A cell is on the worker its id hashes to, or shared by that one
-/// and those after it. `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
+/// and those after it. Where a cell divides, those of its children that are on the same worker take its lists over; cells that
+/// all workers share always are. `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
 pub fn search<'s>(
     data: VecCollection<'s, Epoch, (CellId, Arc<Row>), Diff>,
     queries: VecCollection<'s, Epoch, (CellId, Query), Diff>,
@@ -100,11 +102,15 @@ pub fn search<'s>(
     let data = data.flat_map(move |(cell, row)| (0..shares).map(move |s| ((cell, s), row.clone())));
     let queries = queries.flat_map(move |(cell, query)| (0..shares).map(move |s| ((cell, s), query.clone())));
     type Update<D> = (((CellId, usize), D), Epoch, Diff);
-    fn worker<D>((((cell, share), _), _, _): &Update<D>) -> u64 {
-        cell.hashed().wrapping_add(*share as u64)
+    let by_all = shares >= data.inner.scope().peers();
+    fn worker<D>(by_all: bool) -> impl Fn(&Update<D>) -> u64 {
+        move |(((cell, share), _), _, _)| {
+            let first = if by_all { 0 } else { cell.hashed() };
+            first.wrapping_add(*share as u64)
+        }
     }
-    let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>));
-    let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>));
+    let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>(by_all)));
+    let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>(by_all)));
     let (lists, list_stream) = builder.new_output::<Vec<(((NodeId, CellId), List), Epoch, Diff)>>();
     let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
     let (mut lists, mut misfits) = (OutputBuilder::from(lists), OutputBuilder::from(misfits));
@@ -138,12 +144,16 @@ pub fn search<'s>(
                 let (epoch, Pending { capabilities: [of_lists, of_misfits], by_share }) = at.remove_entry();
                 let (mut lists, mut misfits) = (lists.activate(), misfits.activate());
                 let (mut lists, mut misfits) = (lists.session(&of_lists), misfits.session(&of_misfits));
+                let divides = by_share.keys().any(|share| !cells.contains_key(share));
+                let mut heritages = Vec::new();
+                // A cell's children have larger ids.
                 for ((cell, index), changes) in by_share {
                     let share = Share { index, of: shares };
                     let entry = cells.entry((cell, index));
                     let index = entry.or_insert_with(|| CellIndex::new(rules, share));
+                    heritages.extend(index.heritage(&changes).filter(|_| divides));
                     let Outcome { lists: changed, scored: count, refused } =
-                        index.apply(changes, learner.basis());
+                        index.apply(changes, learner.basis(), &heritages);
                     if index.is_empty() {
                         cells.remove(&(cell, share.index));
                     }

@@ -15,6 +15,7 @@ use super::super::node::{List, Row};
 use super::super::product::{Basis, Sketch, Sketching};
 use super::best::Best;
 use super::gone::Gone;
+use super::heritage::Heritage;
 use super::offers::{News, Slot};
 use super::part::{Member, Part, Reach, Role};
 use super::rules::{Rules, Share};
@@ -93,9 +94,26 @@ impl CellIndex {
         self.slots.is_empty()
     }
 
-    /// Carries out one epoch's changes. `basis` is what the worker has learnt of its vectors.
-    pub(super) fn apply(&mut self, changes: Changes, basis: Option<&Arc<Basis>>) -> Outcome {
+    /// What the cell leaves to others, if `changes` take all its rows away.
+    pub(super) fn heritage(&self, changes: &Changes) -> Option<Heritage> {
+        let divided = changes.new_rows.is_empty() && self.rows > 0 && changes.gone_rows.len() >= self.rows;
+        divided.then(|| Heritage::of(self.share, self.parts.iter().flat_map(|part| &part.members)))
+    }
+
+    /// Carries out one epoch's changes. `basis` is what the worker has learnt of its vectors. A cell without members may have
+    /// lists from those of `heritages` that is of its share and has most of its rows.
+    pub(super) fn apply(
+        &mut self,
+        changes: Changes,
+        basis: Option<&Arc<Basis>>,
+        heritages: &[Heritage],
+    ) -> Outcome {
         let mut outcome = Outcome::default();
+        let fresh = self.is_empty() && self.rules.min_rows == 0;
+        let heritages = heritages.iter().filter(|heritage| fresh && heritage.of_share(self.share));
+        let of_rows =
+            |heritage: &&Heritage| changes.new_rows.iter().filter(|row| heritage.has_row(row.id)).count();
+        let heritage = heritages.max_by_key(of_rows);
         let was_open = self.rows >= self.rules.min_rows;
         let gone: Gone = changes.gone_rows.iter().copied().collect();
         let mut before = Before::new();
@@ -107,6 +125,14 @@ impl CellIndex {
         }
         if !gone.is_empty() {
             self.forget(&gone, &mut arrivals, &mut before);
+        }
+
+        if let Some(heritage) = heritage {
+            let (settled, others) = heritage.pass_on(arrivals, self.rules.k);
+            for member in settled {
+                self.put(member);
+            }
+            arrivals = others;
         }
 
         // Known queries come first, so that no pair of two of them is scored.

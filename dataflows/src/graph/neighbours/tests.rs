@@ -282,6 +282,35 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
 }
 
 #[test]
+fn a_cell_that_divides_leaves_its_lists_to_its_children() {
+    let mut rng = Pcg64::seed_from_u64(12);
+    // Two heaps, each about one of two directions.
+    let rows = (0..80).map(|at| {
+        let id = TrackId::new(SourceId(at), 0, 0).unwrap().node(0).unwrap();
+        let turn = 0.3 * rng.random::<f32>();
+        let vector = if at % 2 == 0 { [turn.cos(), turn.sin()] } else { [-turn.sin(), -turn.cos()] };
+        Row { id, pts_ns: 0, vector: vector.into(), known: None }
+    });
+    let rows: Vec<Row> = rows.collect();
+    let children = vec![(CellId(1), [1.0, 0.0].into()), (CellId(2), [0.0, -1.0].into())];
+    let divide = Decision::Divide { cell: CellId(0), children };
+    let first = Step { rows: rows[..70].iter().map(|row| (row.clone(), 1)).collect(), ..Step::default() };
+    // Some come, and one is replaced, just as the cell divides.
+    let mut changes: Vec<(Row, Diff)> = rows[70..].iter().map(|row| (row.clone(), 1)).collect();
+    let replaced = Row { vector: rows[9].vector.clone(), ..rows[4].clone() };
+    changes.extend([(rows[4].clone(), -1), (replaced, 1)]);
+    let steps = [first, Step { rows: changes, decisions: vec![divide] }];
+    for (workers, shares) in [(1, 1), (1, 2), (2, 2), (3, 3)] {
+        let settings = Settings { shares, ..settings(3, 1) };
+        let outputs = run(&steps, &settings, workers, 1);
+        assert_as_recomputed(&steps, &settings, &outputs, &format!("{workers} workers, {shares} shares"));
+        let scored = outputs.scored.load(Ordering::Relaxed);
+        // 70 meet each other; then eleven new ones meet some 40 in each heap. Without a heritage it would be twice 35 * 34 / 2 more.
+        assert!(scored < 70 * 69 / 2 + 11 * 45, "{scored} scores, {workers} workers, {shares} shares");
+    }
+}
+
+#[test]
 fn cells_under_the_minimum_give_no_lists() {
     let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell: 7 };
     for look_into in 1..=2 {

@@ -1,0 +1,77 @@
+//! What a cell that divides leaves to those that take its rows: who was there, and each query's best rows.
+
+use std::collections::{HashMap, HashSet};
+
+use super::best::Best;
+use super::part::{Member, Role};
+use super::rules::Share;
+use crate::graph::vector::Vector;
+use crate::id::NodeId;
+
+/// The members of a cell, as they were before all of them left it in one epoch.
+#[derive(Debug)]
+pub(super) struct Heritage {
+    share: Share,
+    members: HashMap<NodeId, Left>,
+}
+
+#[derive(Debug)]
+struct Left {
+    pts_ns: u64,
+    vector: Vector,
+    row: bool,
+    /// Of a query: complete over the cell's rows as far as it goes.
+    best: Option<Best>,
+}
+
+impl Left {
+    /// Whether a member is the one that left, and no other of the same name.
+    fn is(&self, member: &Member) -> bool {
+        self.pts_ns == member.pts_ns && self.vector == member.vector
+    }
+}
+
+impl Heritage {
+    pub(super) fn of<'m>(share: Share, members: impl Iterator<Item = &'m Member>) -> Self {
+        let left = |member: &Member| Left {
+            pts_ns: member.pts_ns,
+            vector: member.vector.clone(),
+            row: member.row == Role::Old,
+            best: (member.query == Role::Old).then(|| member.best.clone()),
+        };
+        Heritage { share, members: members.map(|member| (member.id, left(member))).collect() }
+    }
+
+    /// Whether the lists are over the pairs that are scored in `share`.
+    pub(super) fn of_share(&self, share: Share) -> bool {
+        self.share == share
+    }
+
+    /// Whether the node was stored in the cell.
+    pub(super) fn has_row(&self, node: NodeId) -> bool {
+        self.members.get(&node).is_some_and(|left| left.row)
+    }
+
+    /// Gives the members that arrive in an empty cell what they had in this one: a row that was stored here is old to the queries that
+    /// were, and a query that has `k` of the arriving rows left, or all there are, knows the old rows. Members that are old in all they
+    /// are come first; each pair with one of the others is still to be met.
+    pub(super) fn pass_on(&self, arrivals: Vec<Member>, k: usize) -> (Vec<Member>, Vec<Member>) {
+        let known = |member: &Member| self.members.get(&member.id).filter(|left| left.is(member));
+        let moved = |member: &&Member| member.row == Role::New && known(member).is_some_and(|left| left.row);
+        let moved: HashSet<NodeId> = arrivals.iter().filter(moved).map(|member| member.id).collect();
+        let pass_on = |mut member: Member| {
+            if moved.contains(&member.id) {
+                member.row = Role::Old;
+            }
+            if member.query == Role::New
+                && let Some(mut best) = known(&member).and_then(|left| left.best.clone())
+                && best.remove(|node| !moved.contains(&node), k)
+            {
+                (member.query, member.best) = (Role::Old, best);
+            }
+            member
+        };
+        let old = |role: Role| matches!(role, Role::Not | Role::Old);
+        arrivals.into_iter().map(pass_on).partition(|member| old(member.row) && old(member.query))
+    }
+}
