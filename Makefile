@@ -53,6 +53,7 @@ bench-neighbours: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- rates 100000 512 2 0 1 2000 500
 	python3 benches/graph/peers.py 100000 512 2000 faiss
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- growth 10000000
+	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- memory 100000 256 63
 
 bench-closure: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench closure
