@@ -86,6 +86,34 @@ fn the_same_files_give_the_same_graph_on_one_two_and_three_workers() {
     check_export(&dir.path().join("1"), &dir.path().join("export"));
 }
 
+#[test]
+fn a_state_in_half_precision_is_the_same_on_any_workers_and_goes_on_with_any_kernel() {
+    let videos = Videos::find();
+    let files = videos.short();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let halves = ["--set", "embed.precision=f16"];
+    let at_once = dir.path().join("at once");
+    done(&run(&at_once, &files, &[&halves[..], &["--workers", "2"]].concat()));
+    verify(&at_once);
+    check_export(&at_once, &dir.path().join("export"));
+    // One video at a time, so that the later runs begin with what is stored.
+    let by_and_by = dir.path().join("by and by");
+    let kernel = if cfg!(feature = "train") { "torch" } else { "own" };
+    for (at, file) in files.iter().enumerate() {
+        let kernel = format!("graph.neighbours.kernel={}", if at == 0 { "own" } else { kernel });
+        done(&run(&by_and_by, &[file], &[&halves[..], &["--set", &kernel]].concat()));
+    }
+    verify(&by_and_by);
+    assert!(stats(&by_and_by)["lists"].as_u64().unwrap() > 0, "no lists: the test shows nothing");
+    assert_eq!(digests(&at_once)["vectors"], digests(&by_and_by)["vectors"]);
+
+    let output = run(&by_and_by, &files, &[]);
+    let message = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(message.contains("embed space") && message.contains("f16"), "{message}");
+}
+
 /// An outsider's brute force over the exported files finds the same graph.
 fn check_export(state: &Path, out: &Path) {
     done(&kinetograph(&["export", "--state"]).arg(state).arg("--out").arg(out).output().unwrap());
