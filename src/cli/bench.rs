@@ -18,7 +18,7 @@ pub(super) enum Part {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "FILE.safetensors holds a float32 matrix `vectors` (n x d) and, where row i is not node i's, the nodes' numbers \
+    after_help = "FILE.safetensors holds a float32 or float16 matrix `vectors` (n x d) and, where row i is not node i's, the nodes' numbers \
 in `nodes` (n, int64 or uint64). Vectors are scaled to unit length.\nFILE.tsv has a row an operation, epochs ascending: \
 epoch, + or -, node, track, source, time in seconds; after - the node is enough. A first row of column names may say time_ns \
 instead of time.\nDIR gets the files of `export` (check them with scripts/check_export.py), names.tsv (what their nodes are \

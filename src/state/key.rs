@@ -11,7 +11,7 @@ pub const EPOCH: &[u8] = b"epoch";
 pub const SETTINGS: &[u8] = b"settings";
 /// The embedding space that vectors and lists are in now, its name by its number.
 pub const SPACE: &[u8] = b"space";
-/// How the values of vectors are kept; absent when in single precision.
+/// How the values of vectors are kept; where it is absent, in single precision.
 pub const PRECISION: &[u8] = b"precision";
 /// Counters over the life of the state.
 pub const TOTALS: &[u8] = b"totals";

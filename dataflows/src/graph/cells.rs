@@ -157,7 +157,9 @@ pub fn recompute<'r>(
     rows: impl IntoIterator<Item = &'r Row>,
     codebook: &Codebook,
 ) -> BTreeMap<NodeId, (CellId, GroupId)> {
-    rows.into_iter()
-        .map(|r| (r.id, (codebook.cell(&r.vector.values()), codebook.group(&r.vector.values()))))
-        .collect()
+    let place = |row: &Row| {
+        let values = row.vector.values();
+        (row.id, (codebook.cell(&values), codebook.group(&values)))
+    };
+    rows.into_iter().map(place).collect()
 }

@@ -107,6 +107,9 @@ impl CellIndex {
     fn propose(&mut self, hits: &[Hit], meeting: &mut Meeting, before: &mut Before) {
         let Some(late) = hits.first().map(|hit| hit.late) else { return };
         let new = (meeting.part, meeting.lates.start + late);
+        // Decoded once, and not borrowed from the cell.
+        let vector = self.member(new).vector.clone();
+        let values = vector.values();
         let mut hits = hits.iter();
         loop {
             // Four at a time take little longer than one.
@@ -121,12 +124,12 @@ impl CellIndex {
                 }
             }
             let rows = &rows[..count];
-            let mut vectors = [&self.member(new).vector; FOUR];
+            let mut vectors = [&vector; FOUR];
             for (vector, (row, ..)) in vectors.iter_mut().zip(rows) {
                 *vector = &self.member((meeting.other, *row)).vector;
             }
             let mut scores = [0.0; FOUR];
-            Vector::scores(&self.member(new).vector.values(), &vectors[..count], &mut scores[..count]);
+            Vector::scores(&values, &vectors[..count], &mut scores[..count]);
             for ((row, to_new, to_old), score) in rows.iter().zip(scores) {
                 if *to_new {
                     let row = (meeting.other, *row);
