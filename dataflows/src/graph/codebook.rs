@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kmeans::nearest;
 use super::node::{CellId, GroupId};
-use super::score::score;
+use super::score::{Score, score};
 
 /// A unit vector that stands for a cell or a group: d values.
 pub type Centroid = Arc<[f32]>;
@@ -115,7 +115,16 @@ impl Codebook {
 
     /// The leaf that stores `vector`: from the root down, the nearer child each time.
     pub fn cell(&self, vector: &[f32]) -> CellId {
-        let mut at = CellId(0);
+        self.leaf_under(CellId(0), vector)
+    }
+
+    /// [`Codebook::cell`] of a `vector` that `cell` stores or stored: what is above a cell stays as it is for as long as
+    /// there is the cell, so the way is looked for from there.
+    pub(super) fn cell_after(&self, cell: CellId, vector: &[f32]) -> CellId {
+        self.leaf_under(if self.cells.contains_key(&cell) { cell } else { CellId(0) }, vector)
+    }
+
+    fn leaf_under(&self, mut at: CellId, vector: &[f32]) -> CellId {
         while let Some(cell) = self.cells.get(&at).filter(|c| !c.children.is_empty()) {
             let centroids = cell.children.iter().map(|c| self.centroid(*c));
             at = cell.children[nearest(vector, centroids).unwrap_or(0)];
@@ -127,15 +136,27 @@ impl Codebook {
     /// whose centroids are nearest.
     pub fn looks_into(&self, vector: &[f32], count: usize) -> Vec<CellId> {
         let own = self.cell(vector);
-        let mut looks = vec![own];
-        if count > 1 {
-            let mut others: Vec<_> =
-                self.leaves().filter(|c| *c != own).map(|c| (score(vector, self.centroid(c)), c)).collect();
-            others.sort_unstable();
-            looks.extend(others.into_iter().take(count - 1).map(|(_, c)| c));
-            looks.sort_unstable();
-        }
+        let mut looks = self.nearest_others(vector, own, count.saturating_sub(1));
+        looks.push(own);
+        looks.sort_unstable();
         looks
+    }
+
+    /// The `count` leaves other than `own` whose centroids are nearest to `vector`, or all there are: nearest first, ties by
+    /// smaller id.
+    pub(super) fn nearest_others(&self, vector: &[f32], own: CellId, count: usize) -> Vec<CellId> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let others = self.leaves().filter(|c| *c != own);
+        let mut others: Vec<_> = others.map(|c| (self.score(vector, c), c)).collect();
+        others.sort_unstable();
+        others.into_iter().take(count).map(|(_, c)| c).collect()
+    }
+
+    /// The canonical score of `vector` with the centroid of `cell`.
+    pub(super) fn score(&self, vector: &[f32], cell: CellId) -> Score {
+        score(vector, self.centroid(cell))
     }
 
     /// The group of `vector`; group 0 until the groups are fixed.

@@ -1,6 +1,6 @@
 //! Where each row is: its cell, the cells it looks into, its group. Plain data, no timely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::Diff;
@@ -69,19 +69,28 @@ pub(super) struct Places {
     length: Option<usize>,
     codebook: Codebook,
     places: BTreeMap<NodeId, Place>,
+    /// The nodes that each cell stores, so that a decision costs what its cells hold, not all there is.
+    stored: BTreeMap<CellId, BTreeSet<NodeId>>,
 }
 
 #[derive(Debug)]
 struct Place {
     row: Arc<Row>,
     cell: CellId,
-    looks: Vec<CellId>,
     group: GroupId,
+    /// The cells looked into besides its own, nearest first.
+    others: Box<[CellId]>,
 }
 
 impl Places {
     pub(super) fn new(look_into: usize) -> Self {
-        Places { look_into, length: None, codebook: Codebook::default(), places: BTreeMap::new() }
+        Places {
+            look_into,
+            length: None,
+            codebook: Codebook::default(),
+            places: BTreeMap::new(),
+            stored: BTreeMap::new(),
+        }
     }
 
     /// One epoch: the decisions in their order, and the changes of rows.
@@ -93,6 +102,8 @@ impl Places {
     ) -> Moves {
         let mut moves = Moves::default();
         let (mut recell, mut regroup) = (false, false);
+        let leaves: BTreeSet<CellId> =
+            if decisions.is_empty() { BTreeSet::new() } else { self.codebook.leaves().collect() };
         decisions.sort_by_key(|((order, _), _)| *order);
         for ((order, decision), diff) in decisions {
             match self.decide(order, &decision, epoch, diff) {
@@ -103,8 +114,11 @@ impl Places {
         }
         // Rows that go do so from their old place, so that nothing both comes to a cell and leaves it.
         self.change(rows, &mut moves);
-        if recell || regroup {
-            self.relocate(recell, regroup, &mut moves);
+        if recell {
+            self.recell(&leaves, &mut moves);
+        }
+        if regroup {
+            self.regroup(&mut moves);
         }
         moves
     }
@@ -129,36 +143,50 @@ impl Places {
         if found == expected { Ok(()) } else { Err(Misfit::Length { what: what(), found, expected }) }
     }
 
-    /// Moves the rows that the new codebook puts elsewhere; those that came under it are where they belong.
-    fn relocate(&mut self, recell: bool, regroup: bool, moves: &mut Moves) {
-        for (id, place) in &mut self.places {
-            // A leaf keeps its rows as long as it is one. Which others are near may change with any leaf.
-            if recell && (self.look_into > 1 || !self.codebook.is_leaf(place.cell)) {
+    /// Moves the rows that the new codebook puts into other cells or lets look into others; those that came under it are where
+    /// they belong. `before` is the leaves of the codebook before.
+    fn recell(&mut self, before: &BTreeSet<CellId>, moves: &mut Moves) {
+        // A leaf keeps its rows as long as it is one.
+        for cell in before.iter().filter(|c| !self.codebook.is_leaf(**c)) {
+            for id in self.stored.remove(cell).unwrap_or_default() {
+                let Some(place) = self.places.get_mut(&id) else { continue };
                 let values = place.row.vector.values();
-                let cell = self.codebook.cell(&values);
-                if cell != place.cell {
-                    moves.data.push(((place.cell, place.row.clone()), -1));
-                    moves.data.push(((cell, place.row.clone()), 1));
-                    moves.cells.push(((*id, place.cell), -1));
-                    moves.cells.push(((*id, cell), 1));
-                    place.cell = cell;
-                }
-                let looks = self.codebook.looks_into(&values, self.look_into);
-                for left in place.looks.iter().filter(|c| !looks.contains(c)) {
-                    moves.queries.push(((*left, Query { row: place.row.clone(), known: None }), -1));
-                }
-                for new in looks.iter().filter(|c| !place.looks.contains(c)) {
-                    moves.queries.push(((*new, Query { row: place.row.clone(), known: None }), 1));
-                }
-                place.looks = looks;
+                let cell = self.codebook.cell_after(*cell, &values);
+                let others = self.codebook.nearest_others(&values, cell, self.look_into.saturating_sub(1));
+                drop(values);
+                place.settle(cell, others.into(), moves);
+                self.stored.entry(cell).or_default().insert(id);
             }
-            if regroup {
-                let group = self.codebook.group(&place.row.vector.values());
-                if group != place.group {
-                    moves.groups.push(((*id, place.group), -1));
-                    moves.groups.push(((*id, group), 1));
-                    place.group = group;
-                }
+        }
+        if self.look_into > 1 {
+            let opened: Vec<CellId> = self.codebook.leaves().filter(|c| !before.contains(c)).collect();
+            self.look_elsewhere(&opened, moves);
+        }
+    }
+
+    /// Which others are near may change with any leaf, for any row: all are asked, but only of the `opened` leaves and those
+    /// they look into.
+    fn look_elsewhere(&mut self, opened: &[CellId], moves: &mut Moves) {
+        let count = self.look_into - 1;
+        for place in self.places.values_mut() {
+            let values = place.row.vector.values();
+            let closed = place.others.iter().any(|c| !self.codebook.is_leaf(*c));
+            if closed || place.is_reached_by(opened, &values, count, &self.codebook) {
+                let others = self.codebook.nearest_others(&values, place.cell, count);
+                drop(values);
+                place.settle(place.cell, others.into(), moves);
+            }
+        }
+    }
+
+    /// Moves the rows that the new codebook puts into other groups.
+    fn regroup(&mut self, moves: &mut Moves) {
+        for (id, place) in &mut self.places {
+            let group = self.codebook.group(&place.row.vector.values());
+            if group != place.group {
+                moves.groups.push(((*id, place.group), -1));
+                moves.groups.push(((*id, group), 1));
+                place.group = group;
             }
         }
     }
@@ -181,7 +209,7 @@ impl Places {
                 }
                 _ => true,
             });
-            let mut old = self.places.remove(&id);
+            let mut old = self.take(id);
             for _ in taken {
                 if let Some(place) = old.take() {
                     place.leave(moves);
@@ -193,7 +221,7 @@ impl Places {
             }
             let Some(row) = given.pop() else {
                 if let Some(old) = old {
-                    self.places.insert(id, old);
+                    self.put(id, old);
                 }
                 continue;
             };
@@ -204,10 +232,23 @@ impl Places {
                 old.leave(moves);
             }
             match self.enter(row, moves) {
-                Ok(place) => drop(self.places.insert(id, place)),
+                Ok(place) => self.put(id, place),
                 Err(misfit) => moves.misfits.push(misfit),
             }
         }
+    }
+
+    fn put(&mut self, id: NodeId, place: Place) {
+        self.stored.entry(place.cell).or_default().insert(id);
+        self.places.insert(id, place);
+    }
+
+    fn take(&mut self, id: NodeId) -> Option<Place> {
+        let place = self.places.remove(&id)?;
+        if let Some(stored) = self.stored.get_mut(&place.cell) {
+            stored.remove(&id);
+        }
+        Some(place)
     }
 
     fn enter(&mut self, row: Row, moves: &mut Moves) -> Result<Place, Misfit> {
@@ -220,26 +261,64 @@ impl Places {
         let row = Arc::new(Row { known: None, ..row });
         let values = row.vector.values();
         let cell = self.codebook.cell(&values);
-        let looks = self.codebook.looks_into(&values, self.look_into);
+        let others = self.codebook.nearest_others(&values, cell, self.look_into.saturating_sub(1));
         let group = self.codebook.group(&values);
+        let place = Place { row: row.clone(), cell, group, others: others.into() };
         moves.data.push(((cell, row.clone()), 1));
-        for look in &looks {
-            let list = known.iter().flat_map(|lists| lists.iter()).find(|(cell, _)| cell == look);
+        for look in place.looks() {
+            let list = known.iter().flat_map(|lists| lists.iter()).find(|(cell, _)| *cell == look);
             let query = Query { row: row.clone(), known: list.map(|(_, list)| list.clone()) };
-            moves.queries.push(((*look, query), 1));
+            moves.queries.push(((look, query), 1));
         }
         moves.cells.push(((id, cell), 1));
         moves.groups.push(((id, group), 1));
-        Ok(Place { row, cell, looks, group })
+        Ok(place)
     }
 }
 
 impl Place {
+    /// The cells looked into.
+    fn looks(&self) -> impl Iterator<Item = CellId> + '_ {
+        std::iter::once(self.cell).chain(self.others.iter().copied())
+    }
+
+    /// Whether one of the `opened` leaves belongs to the `count` nearest others. `values` are the row's.
+    fn is_reached_by(&self, opened: &[CellId], values: &[f32], count: usize, codebook: &Codebook) -> bool {
+        let rank = |cell: CellId| (codebook.score(values, cell), cell);
+        let mut opened = opened.iter().filter(|c| self.looks().all(|look| look != **c));
+        match self.others.last().filter(|_| self.others.len() == count) {
+            Some(last) => {
+                let last = rank(*last);
+                opened.any(|c| rank(*c) < last)
+            }
+            // There were too few leaves before.
+            None => opened.next().is_some(),
+        }
+    }
+
+    /// Stores the row in `cell` and has it look into `others` besides.
+    fn settle(&mut self, cell: CellId, others: Box<[CellId]>, moves: &mut Moves) {
+        let before: Vec<CellId> = self.looks().collect();
+        if cell != self.cell {
+            moves.data.push(((self.cell, self.row.clone()), -1));
+            moves.data.push(((cell, self.row.clone()), 1));
+            moves.cells.push(((self.row.id, self.cell), -1));
+            moves.cells.push(((self.row.id, cell), 1));
+        }
+        (self.cell, self.others) = (cell, others);
+        for left in before.iter().filter(|c| !self.looks().any(|look| look == **c)) {
+            moves.queries.push(((*left, Query { row: self.row.clone(), known: None }), -1));
+        }
+        for new in self.looks().filter(|c| !before.contains(c)) {
+            moves.queries.push(((new, Query { row: self.row.clone(), known: None }), 1));
+        }
+    }
+
     fn leave(self, moves: &mut Moves) {
-        moves.data.push(((self.cell, self.row.clone()), -1));
-        for look in self.looks {
+        for look in self.looks() {
             moves.queries.push(((look, Query { row: self.row.clone(), known: None }), -1));
         }
+        moves.data.push(((self.cell, self.row.clone()), -1));
         moves.cells.push(((self.row.id, self.cell), -1));
         moves.groups.push(((self.row.id, self.group), -1));
     }
