@@ -2,7 +2,7 @@
 # make test   all tests
 # make bench  first figures of the engine, and of the stores it was chosen from
 # make bench-tracking  the tracker's accuracy beside OpenCV's KCF; needs videos with known boxes (KINETOGRAPH_DATA)
-# make bench-neighbours  the neighbours' kernel beside GEMM crates, and inserts beside faiss
+# make bench-neighbours  the neighbours' kernel beside GEMM crates, inserts and deletes beside faiss, usearch and hnswlib; MILLION=1: a million nodes, too
 # make bench-closure  clusters, pairs and classes against other ways, at 100 000 and a million nodes
 # make bench-graph  both of these: tables to the terminal and to target/bench/*.json
 # make soak-graph     10 000 rounds of random changes against the recomputes
@@ -10,6 +10,8 @@
 
 CARGO ?= cargo
 VIDEO ?=
+MILLION ?=
+CROPS := target/bench/crops.safetensors
 DEMO := target/demo
 
 .PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-closure bench-graph soak-graph clean-demo help
@@ -50,8 +52,11 @@ bench-tracking: setup
 
 bench-neighbours: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- kernels
-	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- rates 100000 512 2 0 1 2000 500
-	python3 benches/graph/peers.py 100000 512 2000 faiss
+	python3 benches/graph/paired.py 10000 128 2000 --rounds 3
+	python3 benches/graph/paired.py 100000 128 2000
+	python3 benches/graph/paired.py 100000 512 2000
+	$(if $(wildcard $(CROPS)),python3 benches/graph/paired.py 90000 688 2000 $(CROPS))
+	$(if $(MILLION),python3 benches/graph/paired.py 1000000 128 2000)
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- growth 10000000
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- memory 100000 256 63
 

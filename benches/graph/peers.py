@@ -5,8 +5,8 @@
 
 Reads the vectors (and lists, where one cell was searched) that the bench left in target/bench for ROWS + INSERTS nodes,
 compares the lists with faiss's flat search first, then times: faiss, queries of the last INSERTS vectors against the first
-ROWS; usearch and hnswlib, adding the last INSERTS to an index of the first ROWS, with recall@10 against flat search.
-Libraries come from PyPI into target/bench/venv, two threads each. Results are appended to target/bench/neighbours.json.
+ROWS; usearch and hnswlib, adding the last INSERTS to an index of the first ROWS, with recall@10 against flat search, then
+deleting as many, evenly over the first ROWS. Libraries come from PyPI into target/bench/venv, two threads each. Results are appended to target/bench/neighbours.json.
 """
 
 import json
@@ -21,8 +21,8 @@ K = 10
 THREADS = 2
 
 
-def in_venv():
-    """Runs this script again inside the virtual environment, made first if need be."""
+def in_venv(script):
+    """Runs `script` again inside the virtual environment, made first if need be."""
     venv = BENCH / "venv"
     python = venv / "bin" / "python"
     if Path(sys.prefix) == venv:
@@ -31,7 +31,7 @@ def in_venv():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     wanted = [f"{name}=={version}" for name, version in PACKAGES.items()]
     subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
-    raise SystemExit(subprocess.run([python, __file__, *sys.argv[1:]]).returncode)
+    raise SystemExit(subprocess.run([python, script, *sys.argv[1:]]).returncode)
 
 
 def tell(**result):
@@ -39,6 +39,7 @@ def tell(**result):
     print(line, flush=True)
     with open(BENCH / "neighbours.json", "a") as results:
         results.write(line + "\n")
+    return result
 
 
 def timed(work):
@@ -80,24 +81,28 @@ def faiss_rate(vectors, rows):
     seconds = min(timed(lambda: index.search(queries, K))[1] for _ in range(2))
     rate = len(queries) / seconds
     gflops = 2 * rows * vectors.shape[1] * rate / 1e9
-    tell(what="faiss flat", rows=rows, d=vectors.shape[1], queries_per_s=round(rate), gflops=round(gflops, 1))
+    return tell(what="faiss flat", rows=rows, d=vectors.shape[1], queries_per_s=round(rate), gflops=round(gflops, 1))
 
 
 def recall(found, exact):
     return sum(len(set(a) & set(b)) for a, b in zip(found, exact)) / exact.size
 
 
-def graph_rate(what, vectors, rows, add, search):
+def graph_rate(what, vectors, rows, add, search, delete):
     import numpy as np
 
+    inserts = len(vectors) - rows
     _, load_s = timed(lambda: add(0, rows))
-    _, seconds = timed(lambda: add(rows, len(vectors)))
-    sample = np.arange(rows, len(vectors), max(1, (len(vectors) - rows) // 500))
+    _, insert_s = timed(lambda: add(rows, len(vectors)))
+    sample = np.arange(rows, len(vectors), max(1, inserts // 500))
     _, exact = flat(vectors).search(vectors[sample], K)
     found = search(vectors[sample])
-    tell(
-        what=what, rows=rows, d=vectors.shape[1], load_per_s=round(rows / load_s),
-        inserts_per_s=round((len(vectors) - rows) / seconds), recall_at_10=round(recall(found, exact), 4),
+    gone = np.arange(0, rows, rows // inserts)[:inserts]
+    _, delete_s = timed(lambda: delete(gone))
+    assert not np.isin(search(vectors[gone[:500]]), gone).any(), f"{what} finds what was deleted"
+    return tell(
+        what=what, rows=rows, d=vectors.shape[1], load_per_s=round(rows / load_s), inserts_per_s=round(inserts / insert_s),
+        deletes_per_s=round(inserts / delete_s), recall_at_10=round(recall(found, exact), 4),
     )
 
 
@@ -107,10 +112,11 @@ def usearch_rate(vectors, rows):
 
     index = Index(ndim=vectors.shape[1], metric="ip", dtype="f32", connectivity=16, expansion_add=128, expansion_search=256)
     keys = np.arange(len(vectors), dtype=np.uint64)
-    graph_rate(
+    return graph_rate(
         "usearch", vectors, rows,
         lambda first, last: index.add(keys[first:last], vectors[first:last], threads=THREADS),
         lambda queries: index.search(queries, K, threads=THREADS).keys,
+        lambda gone: index.remove(keys[gone], threads=THREADS),
     )
 
 
@@ -120,33 +126,41 @@ def hnswlib_rate(vectors, rows):
     index = hnswlib.Index(space="ip", dim=vectors.shape[1])
     index.init_index(max_elements=len(vectors), M=16, ef_construction=128)
     index.set_ef(256)
-    graph_rate(
+    return graph_rate(
         "hnswlib", vectors, rows,
         lambda first, last: index.add_items(vectors[first:last], range(first, last), num_threads=THREADS),
         lambda queries: index.knn_query(queries, K, num_threads=THREADS)[0],
+        lambda gone: [index.mark_deleted(label) for label in gone.tolist()],
     )
 
 
-def main():
+RATES = {"faiss": faiss_rate, "usearch": usearch_rate, "hnswlib": hnswlib_rate}
+
+
+def left_vectors(rows, d, inserts):
+    """What the bench left in target/bench: the vectors, and the name they have there."""
     import numpy as np
 
-    rows, d, inserts = map(int, sys.argv[1:4])
-    which = sys.argv[4:] or ["faiss", "usearch", "hnswlib"]
     name = f"{rows + inserts}x{d}"
     path = BENCH / f"vectors-{name}.bin"
     if not path.exists():
         sys.exit(f"{path} is missing: run the bench with rates {rows} {d} ... {inserts} ... first")
-    vectors = np.fromfile(path, dtype="<f4").reshape(-1, d)
-    rates = {"faiss": faiss_rate, "usearch": usearch_rate, "hnswlib": hnswlib_rate}
+    return np.fromfile(path, dtype="<f4").reshape(-1, d), name
+
+
+def main():
+    rows, d, inserts = map(int, sys.argv[1:4])
+    which = sys.argv[4:] or list(RATES)
+    vectors, name = left_vectors(rows, d, inserts)
     if "faiss" in which:
         same_lists(vectors, name)
     for library in which:
-        rates[library](vectors, rows)
+        RATES[library](vectors, rows)
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 4:
         sys.exit(__doc__)
     BENCH.mkdir(parents=True, exist_ok=True)
-    in_venv()
+    in_venv(__file__)
     main()
