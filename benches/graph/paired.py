@@ -4,7 +4,7 @@
     python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N]
 
 A round is: ours, faiss, usearch, hnswlib; after the last, ours once more. Ours is `cargo bench -p kinetograph-dataflows
---bench neighbours -- rates ROWS D 2 0 1 INSERTS 500`, one exact cell for all on two workers; its lists are compared with
+--bench neighbours -- rates ROWS D 2 0 1 INSERTS 500`, one exact cell for all, searched on two threads; its lists are compared with
 faiss's flat search before anything else is timed. What the others do is told in peers.py. Ratios are of the medians.
 
 A full rebuild is flat search of all vectors for each of them, timed on all where that takes under half a minute, else on a
