@@ -25,6 +25,7 @@ const ROUNDS: usize = 5;
 const KERNELS: &[(&str, KernelKind, Storage)] = &[
     ("ours_f32", KernelKind::Own, Storage::F32),
     ("ours_f16", KernelKind::Own, Storage::F16),
+    ("ours_bytes", KernelKind::Own, Storage::Bytes),
     #[cfg(feature = "torch")]
     ("torch_f32", KernelKind::Torch(Device::Cpu), Storage::F32),
     #[cfg(feature = "torch")]
@@ -92,7 +93,8 @@ fn equal(held: &Vectors, lates: &Vectors, (held_flat, lates_flat): (&[f32], &[f3
         // The bound is that of the furthest stored row.
         let off = hits(held, &lates[..1], kernel, storage, f32::INFINITY).1;
         let longest = held.iter().chain(lates).map(|v| norm(v)).fold(0.0, f64::max);
-        let error = error(&kernel.arithmetic(), d, longest, off) + 2.0 * off as f32;
+        let arithmetic = kept(&lates[..1], kernel, storage).0.arithmetic(kernel);
+        let error = error(&arithmetic, d, longest, off) + 2.0 * off as f32;
         let (hits, _) = hits(held, lates, kernel, storage, lowered(floor, error));
         let mut pairs: Vec<_> = hits
             .into_iter()
@@ -111,17 +113,18 @@ fn equal(held: &Vectors, lates: &Vectors, (held_flat, lates_flat): (&[f32], &[f3
 
 /// `vectors` as the kernel keeps them, and how far the furthest is from what it is.
 fn kept(vectors: &Vectors, kernel: KernelKind, storage: Storage) -> (Rows, f64) {
-    let mut rows = Rows::new(vectors[0].len(), storage, kernel);
+    let mut rows = Rows::new(vectors[0].len(), true, storage, kernel);
     let off = vectors.iter().map(|row| rows.push(row)).fold(0.0, f64::max);
     (rows, off)
 }
 
-fn of(vectors: &Vectors, rows: usize, floor: f32, kernel: KernelKind) -> Lates {
+fn of(vectors: &Vectors, rows: usize, floor: f32, kernel: KernelKind, storage: Storage) -> Lates {
     let limits = vec![Late { rows, floor }; vectors.len()];
-    kept(vectors, kernel, Storage::F32).0.lates(0..vectors.len(), limits)
+    kept(vectors, kernel, storage).0.lates(0..vectors.len(), limits)
 }
 
 fn propose(lates: &mut Lates, rows: &mut Rows, floor: f32) -> Vec<Hit> {
+    rows.settle();
     let (floors, mut hits, mut from) = (vec![floor; rows.places()], Vec::new(), Some(0));
     while let Some(first) = from {
         from = lates.propose(rows, first, &floors, &mut hits);
@@ -138,7 +141,7 @@ fn hits(
     floor: f32,
 ) -> (Vec<Hit>, f64) {
     let (mut rows, off) = kept(held, kernel, storage);
-    (propose(&mut of(lates, held.len(), floor, kernel), &mut rows, f32::INFINITY), off)
+    (propose(&mut of(lates, held.len(), floor, kernel, storage), &mut rows, f32::INFINITY), off)
 }
 
 /// A product with the comparison of every score with two floors, which the crates' figures leave out. Ours deals rows out to
@@ -154,7 +157,7 @@ fn seconds(held: &Vectors, lates: &Vectors, kernel: KernelKind, storage: Storage
     };
     let mut shares: Vec<_> = held
         .chunks(held.len().div_ceil(dealt))
-        .map(|share| (kept(share, kernel, storage).0, of(lates, share.len(), 2.0, kernel)))
+        .map(|share| (kept(share, kernel, storage).0, of(lates, share.len(), 2.0, kernel, storage)))
         .collect();
     // What waits goes to its place.
     shares.iter_mut().for_each(|(rows, _)| drop(rows.lates(0..1, vec![Late { rows: 0, floor: 2.0 }])));

@@ -43,6 +43,13 @@ pub(crate) struct Task {
     pub(crate) kernel: KernelKind,
 }
 
+impl Task {
+    /// Workers, and threads of each: one cell for all has one worker, unless it is to be shared.
+    fn threads(&self) -> (usize, usize) {
+        if self.cap == 0 && !self.shared { (1, self.workers) } else { (self.workers, 1) }
+    }
+}
+
 /// Rows of an epoch while loading.
 const LOAD: usize = 2000;
 /// Nodes whose lists are compared with a search row by row.
@@ -94,7 +101,9 @@ pub(crate) fn measure(task: &Task) {
         scored.clone(),
         Mutex::new(Some(sender)),
     );
-    timely::execute(timely::Config::process(task.workers), move |worker| {
+    // One cell for all is searched by one worker, unless it is to be shared.
+    let (workers, _) = task.threads();
+    timely::execute(timely::Config::process(workers), move |worker| {
         let (task, rows, lists, after_inserts, scored, sender) = &of_run;
         let sender = if worker.index() == 0 { sender.lock().expect("one takes it").take() } else { None };
         run(worker, task, rows, (lists, after_inserts), scored, sender.as_ref());
@@ -197,7 +206,8 @@ fn run(
         look_into: task.look_into,
         sketching: task.sketching,
         kernel: task.kernel,
-        shares: if task.shared || task.cap == 0 { task.workers } else { 1 },
+        shares: if task.shared { task.workers } else { 1 },
+        threads: task.threads().1,
         ..Settings::default()
     };
     let moved = Arc::new(Mutex::new(Vec::new()));

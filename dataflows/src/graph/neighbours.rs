@@ -6,6 +6,7 @@ mod draft;
 mod gone;
 mod heritage;
 mod learner;
+mod meeting;
 mod merge;
 mod offers;
 mod part;
@@ -96,7 +97,7 @@ pub fn search<'s>(
     settings: &Settings,
     scored: Arc<AtomicU64>,
 ) -> (Lists<'s>, VecCollection<'s, Epoch, String, Diff>) {
-    let rules = Rules::of(settings);
+    let rules = Rules::of(settings, data.inner.scope().peers());
     let (shares, sketching) = (settings.shares.max(1), settings.sketching);
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
     let data = data.flat_map(move |(cell, row)| (0..shares).map(move |s| ((cell, s), row.clone())));

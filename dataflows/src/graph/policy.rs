@@ -30,6 +30,9 @@ pub struct Settings {
     /// Workers that share each cell's work: each keeps all its rows and scores its part of the pairs. 1 is best as long
     /// as there are many cells. The lists are the same with any number; 0 counts as 1.
     pub shares: usize,
+    /// Threads that a worker may take for a cell with much to meet: large cells are searched by all cores whose workers have nothing to
+    /// do meanwhile. 0: the machine's cores divided among the workers. The lists are the same with any number.
+    pub threads: usize,
     /// How the groups come about.
     pub groups: Groups,
 }
@@ -74,10 +77,11 @@ impl Default for Settings {
             separation_s: 5.0,
             look_into: 1,
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
-            storage: Storage::F32,
+            storage: Storage::default(),
             kernel: KernelKind::Own,
             sketching: Sketching::Measured,
             shares: 1,
+            threads: 0,
             groups: Groups::Schedule(vec![(64, 8), (500, 32)]),
         }
     }
@@ -98,6 +102,12 @@ impl Settings {
     /// T in nanoseconds. Negative and undefined values count as 0.
     pub fn separation_ns(&self) -> u64 {
         (self.separation_s * 1e9).round() as u64
+    }
+
+    /// Threads that each of `workers` workers may take.
+    pub fn threads_of(&self, workers: usize) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        if self.threads > 0 { self.threads } else { (cores() / workers.max(1)).max(1) }
     }
 
     /// Rows a cell must hold to give lists.

@@ -11,20 +11,26 @@
 mod basis;
 mod batch;
 pub mod bound;
+mod deeper;
 mod kind;
 mod panels;
 mod rows;
 mod sketch;
+mod steps;
+mod steps_tile;
 mod tile;
 #[cfg(feature = "torch")]
 mod torch;
 
 pub use basis::Basis;
 pub use batch::{Batch, Hit, Late};
+pub use deeper::Deeper;
 pub use kind::{Device, KernelKind, NotBuilt};
 pub use panels::{Panels, Storage};
-pub use rows::{Lates, Rows};
-pub use sketch::{Sketch, Sketching};
+pub use rows::{Lates, Rows, Shared};
+pub use sketch::{Seen, Sketch, Sketching};
+pub use steps::{StepBatch, StepPanels, Width};
+pub use steps_tile::StepsKernel;
 pub use tile::{Kernel, LATES, ROWS, Tile};
 #[cfg(feature = "torch")]
 pub use torch::{Tensors, TorchBatch};

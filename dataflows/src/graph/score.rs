@@ -100,6 +100,16 @@ fn scores_by<'a, V: Value + 'a>(a: &[f32], row: impl Fn(usize) -> &'a [V], out: 
     scores_with(a, row, out, portable::<4, V>, portable::<1, V>);
 }
 
+/// Asks for what is soon read to be brought near.
+pub(crate) fn near<T>(soon: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..size_of_val(soon)).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, whatever the address; every x86-64 processor has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(soon.as_ptr().cast::<i8>().wrapping_add(at)) };
+    }
+}
+
 /// Whole blocks of a vector.
 type Blocks<'a, V> = &'a [[V; LANES]];
 

@@ -7,7 +7,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::score::{Score, score, scores_of};
+use super::score::{Score, near, score, scores_of};
 
 /// How the values of vectors are kept: in memory, in the store, and on the way between processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +65,15 @@ impl Vector {
         match self {
             Vector::F32(values) => Cow::Borrowed(values),
             Vector::F16(values) => Cow::Owned(values.to_f32_vec()),
+        }
+    }
+
+    /// Asks for the first values to be brought near; processors see by themselves that the others follow.
+    pub(crate) fn near(&self) {
+        const FIRST: usize = 128;
+        match self {
+            Vector::F32(values) => near(&values[..values.len().min(FIRST)]),
+            Vector::F16(values) => near(&values[..values.len().min(2 * FIRST)]),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::super::node::{List, Neighbour};
 use crate::id::NodeId;
 
-/// The nearest eligible rows of one query in one cell, best first. It holds up to `k` entries and as many spare ones,
+/// The nearest eligible rows of one query in one cell, best first. It holds up to `k` entries and some spare ones, `full` in all,
 /// so that most deleted rows are replaced without a look at the other rows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Best {
@@ -44,21 +44,21 @@ impl Best {
         k > 0 && self.entries.get(k - 1).is_none_or(|last| row < last)
     }
 
-    /// Takes an eligible row in if it is among the best.
-    pub(super) fn offer(&mut self, row: Neighbour, k: usize) {
-        if k == 0 || self.complete_to.is_some_and(|last| row > last) {
+    /// Takes an eligible row in if it is among the `full` best.
+    pub(super) fn offer(&mut self, row: Neighbour, full: usize) {
+        if full == 0 || self.complete_to.is_some_and(|last| row > last) {
             return;
         }
         let Err(at) = self.entries.binary_search(&row) else { return };
-        if self.entries.len() == 2 * k {
+        if self.entries.len() == full {
             self.entries.pop();
         }
         if self.entries.capacity() == self.entries.len() {
-            let room = (self.entries.len() * 2).max(4).min(2 * k);
+            let room = (self.entries.len() * 2).max(4).min(full);
             self.entries.reserve_exact(room - self.entries.len());
         }
         self.entries.insert(at.min(self.entries.len()), row);
-        if self.entries.len() == 2 * k {
+        if self.entries.len() == full {
             // Rows that do not reach the floor are not offered any more.
             self.complete_to = self.entries.last().copied();
         }

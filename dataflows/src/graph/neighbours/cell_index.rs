@@ -72,6 +72,8 @@ pub(super) struct CellIndex {
     reach: Reach,
     /// How far a fast score can be below the canonical one; with whole vectors, above it too.
     pub(super) error: f32,
+    /// How far what a second look gives can be below the canonical score.
+    pub(super) second_error: f64,
 }
 
 impl CellIndex {
@@ -87,6 +89,7 @@ impl CellIndex {
             sketched_at: 0,
             reach: Reach::default(),
             error: 0.0,
+            second_error: 0.0,
         }
     }
 
@@ -205,7 +208,7 @@ impl CellIndex {
             let part = |_| Part::new(self.length, &self.rules);
             self.parts = (0..self.share.of).map(part).collect();
             (self.sketch, self.sketched_at) = (Sketch::Whole, 0);
-            (self.reach, self.error) = (Reach::default(), 0.0);
+            (self.reach, self.error, self.second_error) = (Reach::default(), 0.0, 0.0);
         }
         let mut by_node: BTreeMap<NodeId, Change> = BTreeMap::new();
         for id in changes.gone_rows {
@@ -339,8 +342,10 @@ impl CellIndex {
 
     fn reach_to(&mut self, reach: Reach) {
         self.reach = reach;
-        let by = self.rules.kernel.arithmetic();
+        let Some(part) = self.parts.first() else { return };
+        let by = part.rows.arithmetic(self.rules.kernel);
         self.error = self.sketch.error(&by, self.length, reach.norm, reach.longest, reach.off);
+        self.second_error = self.sketch.second_error(&by, reach.norm, reach.longest, reach.off);
         for part in &mut self.parts {
             (0..part.members.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
         }
@@ -351,21 +356,20 @@ impl CellIndex {
         let (members, from) = match self.rules.sketching {
             Sketching::Never => return,
             Sketching::Measured => (self.slots.len(), SKETCH_FROM),
-            Sketching::First(_) => (self.slots.len(), 1),
+            Sketching::First(_) | Sketching::Twice(..) => (self.slots.len(), 1),
         };
         if basis.d() != self.length || members < from.max(2 * self.sketched_at) {
             return;
         }
         self.sketched_at = members;
         let sketch = match self.rules.sketching {
-            Sketching::First(count) => {
-                Sketch::Shadow { basis: basis.clone(), directions: count.clamp(1, basis.len()) }
-            }
+            Sketching::First(count) => Sketch::shadow(basis, count, count),
+            Sketching::Twice(count, deeper) => Sketch::shadow(basis, count, deeper),
             _ => {
                 let sample: Vec<_> = self.sample(Sketch::sample(members)).collect();
                 let sample: Vec<&[f32]> = sample.iter().map(|values| &**values).collect();
                 // A query meets its share of them.
-                Sketch::choose(basis, &sample, members / self.share.of, 2 * self.rules.k)
+                Sketch::choose(basis, &sample, self.rules.storage, members / self.share.of, self.rules.full)
             }
         };
         if !sketch.is(&self.sketch) {

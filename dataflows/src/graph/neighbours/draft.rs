@@ -1,21 +1,35 @@
 //! A new query's best rows while it meets all rows, until its list is made of them.
 
-/// The `full` best rows so far of a new query, by canonical score. Putting each row into the list that is among the best for
-/// a while would cost more than choosing now and then.
+/// The `full` best rows so far of a new query. Putting each row into the list that is among the best for a while would
+/// cost more than choosing now and then, and so would scoring each: what is known to score at least so much raises the floor unscored, and what may
+/// score enough waits until all rows were met.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// Canonical score and place of each row.
-    rows: Vec<(f32, u32)>,
     full: usize,
     floor: f32,
-    /// Rows are sorted out when they are this many.
-    limit: usize,
+    /// Canonical scores and places of rows that were scored, best first: the `full` best, and those that score as the last of them.
+    scored: Vec<(f32, u32)>,
+    /// The `full` largest scores that rows are known to reach, largest first.
+    promised: Vec<f32>,
+    /// Of the rows that wait: what the fast score may be at most, and the place.
+    waiting: Vec<(f32, u32)>,
+    waiting_limit: usize,
 }
+
+/// Rows wait in no fewer before they are sorted out.
+const WAITING: usize = 256;
 
 impl Draft {
     /// Of a query that rows scoring below `floor` need not be offered to.
     pub(super) fn new(full: usize, floor: f32) -> Self {
-        Draft { rows: Vec::new(), full, floor, limit: full + 4 }
+        Draft {
+            full,
+            floor,
+            scored: Vec::new(),
+            promised: Vec::new(),
+            waiting: Vec::new(),
+            waiting_limit: WAITING,
+        }
     }
 
     /// A row scoring less is not among the best.
@@ -23,28 +37,56 @@ impl Draft {
         self.floor
     }
 
-    /// Takes a row in.
+    /// Takes in a row that was scored.
     pub(super) fn push(&mut self, score: f32, place: u32) {
-        self.rows.push((score, place));
-        if self.rows.len() >= self.limit {
-            self.sort_out();
-            self.limit = self.rows.len() + self.full.max(4) / 4;
+        if self.full == 0 || score < self.floor {
+            return;
+        }
+        let at = self.scored.partition_point(|(better, _)| better.total_cmp(&score).is_ge());
+        self.scored.insert(at, (score, place));
+        if let Some((last, _)) = self.scored.get(self.full - 1).copied() {
+            self.floor = self.floor.max(last);
+            while self.scored.last().is_some_and(|(score, _)| *score < last) {
+                self.scored.pop();
+            }
         }
     }
 
-    /// Drops what scores below the last of the `full` best; rows that score the same stay.
-    fn sort_out(&mut self) {
-        if self.full == 0 || self.rows.len() < self.full {
+    /// Hears of an eligible row, each once, that scores no less than `least`.
+    pub(super) fn promise(&mut self, least: f32) {
+        if self.full == 0 || least <= self.floor || least.is_nan() {
             return;
         }
-        let (_, last, _) = self.rows.select_nth_unstable_by(self.full - 1, |a, b| b.0.total_cmp(&a.0));
-        self.floor = self.floor.max(last.0);
-        self.rows.retain(|(score, _)| *score >= self.floor);
+        self.promised.truncate(self.full - 1);
+        let at = self.promised.partition_point(|more| *more >= least);
+        self.promised.insert(at, least);
+        if let Some(last) = self.promised.get(self.full - 1) {
+            self.floor = self.floor.max(*last);
+        }
+    }
+
+    /// Has a row wait whose fast score may be as much as `most`; those whose may not be `least(floor)` need not wait longer.
+    pub(super) fn wait(&mut self, most: f32, place: u32, least: impl Fn(f32) -> f32) {
+        self.waiting.push((most, place));
+        if self.waiting.len() >= self.waiting_limit {
+            let least = least(self.floor);
+            // What is undefined may be anything.
+            self.waiting.retain(|(most, _)| *most >= least || most.is_nan());
+            self.waiting_limit = (2 * self.waiting.len()).max(WAITING);
+        }
+    }
+
+    /// The rows that wait and may still be among the best, those first that may score most; as for [`Draft::wait`].
+    pub(super) fn waiting(&mut self, least: impl Fn(f32) -> f32) -> Vec<(f32, u32)> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let least = least(self.floor);
+        waiting.retain(|(most, _)| *most >= least || most.is_nan());
+        waiting.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        waiting
     }
 
     /// Canonical scores and places of the best rows.
-    pub(super) fn best(mut self) -> impl Iterator<Item = (f32, usize)> {
-        self.sort_out();
-        self.rows.into_iter().map(|(score, place)| (score, place as usize))
+    pub(super) fn best(self) -> impl Iterator<Item = (f32, usize)> {
+        self.scored.into_iter().map(|(score, place)| (score, place as usize))
     }
 }

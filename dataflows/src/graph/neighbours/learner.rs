@@ -26,7 +26,7 @@ impl Learner {
         let next = match sketching {
             Sketching::Measured => SAMPLE,
             Sketching::Never => usize::MAX,
-            Sketching::First(_) => 1,
+            Sketching::First(_) | Sketching::Twice(..) => 1,
         };
         Learner { basis: None, sketching, next }
     }

@@ -1,14 +1,15 @@
-//! Brings the lists of a cell up to date with what is new: the product proposes, canonical scores decide.
+//! Brings the lists of a cell up to date with what is new: each pair with a new member meets once and serves both.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::thread;
 
 use super::super::node::Neighbour;
-use super::super::product::bound::lowered;
-use super::super::product::{Hit, Late, Lates};
+use super::super::product::Late;
 use super::super::score::Score;
-use super::super::vector::Vector;
 use super::cell_index::{Before, CellIndex};
 use super::draft::Draft;
+use super::meeting::{Ground, Meeting, Met, Side};
 use super::part::{Part, Role};
 
 /// A member: its part, and its place there.
@@ -42,145 +43,169 @@ impl News {
     }
 }
 
-/// New members of one part that meet the members of another (or the same) together.
-struct Meeting {
-    lates: Range<usize>,
-    part: usize,
-    other: usize,
-    batch: Lates,
-    /// Of each late one that is a new query.
-    drafts: Vec<Option<Draft>>,
-}
-
-/// Rows scored with one new member at a time.
-const FOUR: usize = 4;
+/// Products of values that are worth a thread of their own. In tests almost any are.
+const WORTH_A_THREAD: usize = if cfg!(test) { 64 } else { 1 << 24 };
 
 impl CellIndex {
     /// Offers every pair with a new member to both sides. Returns how many pairs there were.
     pub(super) fn offer_all(&mut self, news: &News, before: &mut Before) -> u64 {
+        self.parts.iter_mut().for_each(|part| part.rows.settle());
         let mut scored = 0;
-        let k = self.rules.k;
         for part in 0..self.parts.len() {
             let other = self.share.meets(part);
-            let first = if news.all { 0 } else { news.old[part] };
             let members = self.parts[part].members.len();
-            let together = self.parts[part].rows.together();
-            for from in (first..members).step_by(together) {
-                let lates = from..members.min(from + together);
-                let (mut limits, mut drafts) = (Vec::new(), Vec::new());
-                for at in lates.clone() {
-                    let Part { members, floors, .. } = &self.parts[part];
-                    let member = &members[at];
-                    let rows = news.meets((part, at), member.query == Role::Known, other);
-                    limits.push(Late { rows, floor: floors[at] });
-                    let draft = || Draft::new(2 * k, member.floor(k));
-                    drafts.push((member.query == Role::New).then(draft));
-                    scored += rows as u64;
-                }
-                let batch = self.parts[part].rows.lates(lates.clone(), limits);
-                self.meet(Meeting { lates, part, other, batch, drafts }, before);
+            if news.all {
+                scored += self.meet_in_turn((part, 0..members), (other, 0), news, before);
+            } else {
+                let new = news.old[part]..members;
+                scored += self.meet_old((part, new.clone()), (other, news.old[other]), before);
+                scored += self.meet_in_turn((part, new), (other, news.old[other]), news, before);
             }
         }
         scored
     }
 
-    fn meet(&mut self, mut meeting: Meeting, before: &mut Before) {
-        let (mut hits, mut from) = (Vec::new(), Some(0));
-        while let Some(first) = from {
-            let Part { rows, floors, .. } = &mut self.parts[meeting.other];
-            from = meeting.batch.propose(rows, first, floors, &mut hits);
-            hits.sort_unstable_by(|a, b| a.late.cmp(&b.late).then(b.fast.total_cmp(&a.fast)));
-            for of_late in hits.chunk_by(|a, b| a.late == b.late) {
-                self.propose(of_late, &mut meeting, before);
-            }
-            hits.clear();
-        }
-        for (at, draft) in meeting.lates.zip(meeting.drafts) {
-            for (score, row) in draft.into_iter().flat_map(Draft::best) {
-                self.offer((meeting.part, at), (meeting.other, row), Score(score), before);
-            }
-            self.parts[meeting.part].set_floor(at, self.rules.k, self.error);
-        }
-    }
-
-    /// Pairs of one new member that may change a list of either side, best first by fast score.
-    fn propose(&mut self, hits: &[Hit], meeting: &mut Meeting, before: &mut Before) {
-        let Some(late) = hits.first().map(|hit| hit.late) else { return };
-        let new = (meeting.part, meeting.lates.start + late);
-        // Decoded once, and not borrowed from the cell.
-        let vector = self.member(new).vector.clone();
-        let values = vector.values();
-        let mut hits = hits.iter();
-        loop {
-            // Four at a time take little longer than one.
-            let (mut rows, mut count) = ([(0, false, false); FOUR], 0);
-            while count < FOUR
-                && let Some(hit) = hits.next()
-            {
-                let (to_new, to_old) = self.wanted(hit, new, meeting);
-                if to_new || to_old {
-                    rows[count] = (hit.row, to_new, to_old);
-                    count += 1;
-                }
-            }
-            let rows = &rows[..count];
-            let mut vectors = [&vector; FOUR];
-            for (vector, (row, ..)) in vectors.iter_mut().zip(rows) {
-                *vector = &self.member((meeting.other, *row)).vector;
-            }
-            let mut scores = [0.0; FOUR];
-            Vector::scores(&values, &vectors[..count], &mut scores[..count]);
-            for ((row, to_new, to_old), score) in rows.iter().zip(scores) {
-                if *to_new {
-                    let row = (meeting.other, *row);
-                    self.offer_or_draft(new, Some(late), (row, Score(score)), meeting, before);
-                }
-                if *to_old {
-                    let together = meeting.part == meeting.other && meeting.lates.contains(row);
-                    let late = together.then(|| row - meeting.lates.start);
-                    self.offer_or_draft((meeting.other, *row), late, (new, Score(score)), meeting, before);
-                }
-            }
-            if count < FOUR {
-                return;
-            }
-        }
-    }
-
-    /// Whether the new one of a pair is to be offered the row, and whether the row's own list is to be offered the new one.
-    fn wanted(&self, hit: &Hit, new: Slot, meeting: &Meeting) -> (bool, bool) {
-        let old = (meeting.other, hit.row);
-        let reaches = |(part, at): Slot| {
-            let floor = self.parts[part].floors[at];
-            hit.fast >= floor || hit.fast.is_nan()
-        };
-        let (to_new, to_old) = (reaches(new), reaches(old));
-        if !(to_new || to_old) {
-            return (false, false);
-        }
-        let (a, b) = (self.member(new), self.member(old));
-        let eligible = self.rules.eligible((a.id, a.pts_ns), (b.id, b.pts_ns));
-        (eligible && to_new && a.wants(b), eligible && to_old && b.wants(a))
-    }
-
-    /// Offers a row to a query by its canonical score: through its draft if it is one of the new and has one, `late` in the meeting.
-    fn offer_or_draft(
+    /// New members meet the first `old` of part `other`, on several threads if it is worth it.
+    fn meet_old(
         &mut self,
-        query: Slot,
-        late: Option<usize>,
-        (row, score): (Slot, Score),
-        meeting: &mut Meeting,
+        (part, new): (usize, Range<usize>),
+        (other, old): (usize, usize),
         before: &mut Before,
-    ) {
-        match late.and_then(|late| meeting.drafts[late].as_mut()) {
-            Some(draft) => {
-                draft.push(score.0, row.1 as u32);
-                self.parts[query.0].floors[query.1] = lowered(draft.floor(), self.error);
-            }
-            None => self.offer(query, row, score, before),
+    ) -> u64 {
+        if new.is_empty() || old == 0 {
+            return 0;
         }
-        if let Some(late) = late {
-            meeting.batch.limits()[late].floor = self.parts[query.0].floors[query.1];
+        let values = self.sketch.values(self.length);
+        let worth = (new.len() * old * values).div_ceil(WORTH_A_THREAD);
+        let threads = self.rules.threads.min(worth);
+        let batches = new.len().div_ceil(self.parts[part].rows.together()).next_multiple_of(threads.max(1));
+        let together = new.len().div_ceil(batches);
+        let mut lates = new.clone().step_by(together).map(|from| from..new.end.min(from + together));
+        loop {
+            let at_a_time: Vec<Range<usize>> = lates.by_ref().take(threads.max(1)).collect();
+            if at_a_time.is_empty() {
+                return new.len() as u64 * old as u64;
+            }
+            let meetings: Vec<Meeting> =
+                at_a_time.into_iter().map(|lates| self.meeting(part, lates, 0, |_| old)).collect();
+            let places: Vec<Range<usize>> = meetings.iter().map(|meeting| meeting.lates.clone()).collect();
+            let met = self.meet_at_once(meetings, part, other);
+            for (lates, met) in places.into_iter().zip(met) {
+                self.take_in(met, lates, (part, other), before);
+            }
+        }
+    }
+
+    /// Each meeting on a thread of its own, the first on this one.
+    fn meet_at_once(&self, mut meetings: Vec<Meeting>, part: usize, other: usize) -> Vec<Met> {
+        let (rows, floors) = (&self.parts[other].rows, &self.parts[other].floors);
+        let ground = self.ground(part, other);
+        let Some(shared) = rows.shared() else {
+            let meet = |meeting| {
+                ground.meet(meeting, Cow::Borrowed(floors), |batch, from, floors, hits| {
+                    batch.propose(rows, from, floors, hits)
+                })
+            };
+            return meetings.into_iter().map(|meeting| meet(meeting).0).collect();
+        };
+        let meet = |meeting| {
+            ground
+                .meet(meeting, Cow::Borrowed(floors), |batch, from, floors, hits| {
+                    batch.propose_shared(shared, from, floors, hits)
+                })
+                .0
+        };
+        let others = meetings.split_off(1);
+        thread::scope(|scope| {
+            let others: Vec<_> = others.into_iter().map(|meeting| scope.spawn(|| meet(meeting))).collect();
+            let mut met: Vec<Met> = meetings.into_iter().map(meet).collect();
+            for other in others {
+                met.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            met
+        })
+    }
+
+    /// Members of `part` meet those of `other` from place `first` on that are before them, one batch after the other.
+    fn meet_in_turn(
+        &mut self,
+        (part, lates): (usize, Range<usize>),
+        (other, first): (usize, usize),
+        news: &News,
+        before: &mut Before,
+    ) -> u64 {
+        let mut scored = 0;
+        let together = self.parts[part].rows.together();
+        for from in lates.clone().step_by(together) {
+            let lates = from..lates.end.min(from + together);
+            let known = |at: usize| self.parts[part].members[at].query == Role::Known;
+            let rows: Vec<usize> = lates.clone().map(|at| news.meets((part, at), known(at), other)).collect();
+            let pairs: usize = rows.iter().map(|rows| rows.saturating_sub(first)).sum();
+            if pairs == 0 {
+                continue;
+            }
+            scored += pairs as u64;
+            let start = lates.start;
+            let meeting = self.meeting(part, lates.clone(), first, |at| rows[at - start]);
+            let floors = Cow::Owned(std::mem::take(&mut self.parts[other].floors));
+            let rows = &self.parts[other].rows;
+            let (met, floors) =
+                self.ground(part, other).meet(meeting, floors, |batch, from, floors, hits| {
+                    batch.propose(rows, from, floors, hits)
+                });
+            self.parts[other].floors = floors.into_owned();
+            self.take_in(met, lates, (part, other), before);
+        }
+        scored
+    }
+
+    /// Members of `part` that are to meet others, each those from place `first` on before the one that `rows` says.
+    fn meeting(
+        &mut self,
+        part: usize,
+        lates: Range<usize>,
+        first: usize,
+        rows: impl Fn(usize) -> usize,
+    ) -> Meeting {
+        let Part { members, floors, .. } = &self.parts[part];
+        let limits = lates.clone().map(|at| Late { rows: rows(at), floor: floors[at] }).collect();
+        let draft = |at: usize| {
+            let new = members[at].query == Role::New;
+            new.then(|| Draft::new(self.rules.full, members[at].floor(self.rules.k)))
+        };
+        let drafts = lates.clone().map(draft).collect();
+        let batch = self.parts[part].rows.lates(lates.clone(), limits);
+        Meeting { lates, first, batch, drafts }
+    }
+
+    fn ground(&self, part: usize, other: usize) -> Ground<'_> {
+        let side = |part: usize| {
+            let Part { members, deeper, .. } = &self.parts[part];
+            Side { members, deeper: deeper.as_ref() }
+        };
+        Ground {
+            rules: &self.rules,
+            whole: self.sketch.is_whole(),
+            error: self.error,
+            second_error: self.second_error,
+            late: side(part),
+            row: side(other),
+            one_part: part == other,
+        }
+    }
+
+    /// Takes in what came of a meeting of `lates`.
+    fn take_in(&mut self, met: Met, lates: Range<usize>, (part, other): (usize, usize), before: &mut Before) {
+        for offer in met.offers {
+            let (late, row) = ((part, offer.late), (other, offer.row));
+            let (query, row) = if offer.to_late { (late, row) } else { (row, late) };
+            self.offer(query, row, Score(offer.score), before);
+        }
+        for (draft, at) in met.drafts.into_iter().zip(lates) {
+            for (score, row) in draft.into_iter().flat_map(Draft::best) {
+                self.offer((part, at), (other, row), Score(score), before);
+            }
+            self.parts[part].set_floor(at, self.rules.k, self.error);
         }
     }
 
@@ -195,7 +220,7 @@ impl CellIndex {
             self.remember(id, before);
         }
         let part = &mut self.parts[query.0];
-        part.members[query.1].best.offer(neighbour, self.rules.k);
+        part.members[query.1].best.offer(neighbour, self.rules.full);
         part.set_floor(query.1, self.rules.k, self.error);
     }
 }

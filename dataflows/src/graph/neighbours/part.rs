@@ -1,6 +1,6 @@
 //! Members of a cell and their rows as the kernel keeps them, place by place.
 
-use super::super::product::{Rows, Sketch, bound};
+use super::super::product::{Deeper, Rows, Sketch, bound};
 use super::super::vector::Vector;
 use super::best::Best;
 use super::rules::Rules;
@@ -61,13 +61,16 @@ pub(super) struct Reach {
 const STEP: f64 = 1.0 / 65536.0;
 
 impl Reach {
-    /// Of a member, whose sketch is put at the end of `rows`.
-    fn of(member: &Member, sketch: &Sketch, rows: &mut Rows) -> Self {
-        let (vector, mut shadow) = (&member.vector.values(), Vec::new());
-        let seen = sketch.of(vector, &mut shadow);
+    /// Of a member, whose sketch is put at the end of `rows` and `deeper`.
+    fn of(member: &Member, sketch: &Sketch, rows: &mut Rows, deeper: &mut Option<Deeper>) -> Self {
+        let (vector, mut room) = (&member.vector.values(), Vec::new());
+        let seen = sketch.of(vector, &mut room);
+        if let Some(deeper) = deeper {
+            deeper.push(&seen);
+        }
         let norm = bound::norm(vector);
-        let longest = if sketch.is_whole() { norm } else { bound::norm(seen) };
-        Reach { norm, longest, off: rows.push(seen) }
+        let longest = if sketch.is_whole() { norm } else { bound::norm(seen.first) };
+        Reach { norm, longest, off: rows.push(seen.first) }
     }
 
     /// The larger of each, rounded up.
@@ -86,19 +89,21 @@ impl Reach {
 pub(super) struct Part {
     pub(super) members: Vec<Member>,
     pub(super) rows: Rows,
+    /// What a second look sees of each.
+    pub(super) deeper: Option<Deeper>,
     /// For each place of the rows its member's floor, lowered by the error of fast scores. Where no member is, nothing
     /// gets in.
     pub(super) floors: Vec<f32>,
 }
 
 impl Part {
-    pub(super) fn new(values: usize, rules: &Rules) -> Self {
-        Part { members: Vec::new(), rows: rules.rows(values), floors: Vec::new() }
+    pub(super) fn new(d: usize, rules: &Rules) -> Self {
+        Part { members: Vec::new(), rows: rules.rows(d, &Sketch::Whole), deeper: None, floors: Vec::new() }
     }
 
     /// Puts a member at the end, its floor not yet set.
     pub(super) fn push(&mut self, member: Member, sketch: &Sketch) -> Reach {
-        let reach = Reach::of(&member, sketch, &mut self.rows);
+        let reach = Reach::of(&member, sketch, &mut self.rows, &mut self.deeper);
         self.members.push(member);
         self.floors.resize(self.rows.places(), f32::INFINITY);
         reach
@@ -106,8 +111,9 @@ impl Part {
 
     /// Puts another sketch of every member in place of the one that is there.
     pub(super) fn sketch_again(&mut self, d: usize, rules: &Rules, sketch: &Sketch) -> Reach {
-        self.rows = rules.rows(sketch.values(d));
-        let reach = |member: &Member| Reach::of(member, sketch, &mut self.rows);
+        self.rows = rules.rows(d, sketch);
+        self.deeper = sketch.deeper();
+        let reach = |member: &Member| Reach::of(member, sketch, &mut self.rows, &mut self.deeper);
         self.members.iter().map(reach).fold(Reach::default(), Reach::and)
     }
 
@@ -115,6 +121,9 @@ impl Part {
     pub(super) fn swap_remove(&mut self, at: usize) -> Member {
         let member = self.members.swap_remove(at);
         self.rows.swap_remove(at);
+        if let Some(deeper) = &mut self.deeper {
+            deeper.swap_remove(at);
+        }
         self.floors[at] = self.floors[self.members.len()];
         self.floors[self.members.len()] = f32::INFINITY;
         self.floors.truncate(self.rows.places());

@@ -21,7 +21,7 @@ pub struct Recomputed {
 /// Lists and neighbours of `rows` (one a node) under `codebook`: each query against every row of its cells, one score at a
 /// time.
 pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Recomputed {
-    let rules = Rules::of(settings);
+    let rules = Rules::of(settings, 1);
     let mut stored: BTreeMap<CellId, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         stored.entry(codebook.cell(&row.vector.values())).or_default().push(row);

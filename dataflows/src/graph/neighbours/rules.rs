@@ -1,7 +1,7 @@
 //! What the lists of a cell follow.
 
 use super::super::policy::Settings;
-use super::super::product::{KernelKind, Rows, Sketching, Storage};
+use super::super::product::{KernelKind, Rows, Sketch, Sketching, Storage};
 use crate::id::NodeId;
 
 /// What lists in a cell follow.
@@ -9,10 +9,14 @@ use crate::id::NodeId;
 pub(super) struct Rules {
     /// Entries of a list.
     pub(super) k: usize,
+    /// Entries with the spare ones. Where several workers share a cell, each has a part of a list's rows, and of its spare entries.
+    pub(super) full: usize,
     /// T, nanoseconds.
     pub(super) separation_ns: u64,
     /// With fewer rows the cell's lists are empty.
     pub(super) min_rows: usize,
+    /// Threads that a cell may take to meet what is new.
+    pub(super) threads: usize,
     /// How rows are kept for the product.
     pub(super) storage: Storage,
     /// What multiplies them.
@@ -22,20 +26,22 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &Settings, workers: usize) -> Self {
         Rules {
             k: settings.k,
+            full: settings.k + settings.k.div_ceil(settings.shares.max(1)),
             separation_ns: settings.separation_ns(),
             min_rows: settings.min_cell(),
+            threads: settings.threads_of(workers),
             storage: settings.storage,
             kernel: settings.kernel,
             sketching: settings.sketching,
         }
     }
 
-    /// No rows yet, of what the product is to see of them (`values` each).
-    pub(super) fn rows(&self, values: usize) -> Rows {
-        Rows::new(values, self.storage, self.kernel)
+    /// No rows yet, of vectors of `d` values as `sketch` has them.
+    pub(super) fn rows(&self, d: usize, sketch: &Sketch) -> Rows {
+        Rows::new(sketch.values(d), sketch.is_whole(), self.storage, self.kernel)
     }
 
     /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.

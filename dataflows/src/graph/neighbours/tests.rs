@@ -218,20 +218,22 @@ fn at_every_epoch_all_is_as_recomputed() {
     for workers in 1..=3 {
         for (look_into, k, at_once, shares, sketching) in [
             (1, 3, 1, 1, Sketching::Measured),
-            (2, 3, 4, 1, Sketching::First(3)),
+            (2, 3, 4, 1, Sketching::Twice(3, 6)),
             (1, 10, 7, 2, Sketching::First(8)),
             (2, 1, 1, 3, Sketching::Never),
-            (3, 2, 3, 2, Sketching::First(1)),
+            (3, 2, 3, 2, Sketching::Twice(1, 8)),
         ] {
-            let storage = if shares == 2 { Storage::F16 } else { Storage::F32 };
+            let storage = [Storage::F32, Storage::Bytes, Storage::F16][(workers + shares) % 3];
+            let threads = 1 + (look_into + shares) % 3;
             let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
             for kernel in KernelKind::all_here() {
                 let what = format!(
-                    "{workers} workers, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares, {sketching:?}, {kernel:?}"
+                    "{workers} workers, {threads} threads, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares, {storage:?}, {sketching:?}, {kernel:?}"
                 );
-                let settings = Settings { shares, storage, sketching, kernel, ..settings(k, look_into) };
+                let settings =
+                    Settings { shares, threads, storage, sketching, kernel, ..settings(k, look_into) };
                 let outputs = run(&steps, &settings, workers, at_once);
                 assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
                 assert_as_recomputed(&steps, &settings, &outputs, &what);
@@ -265,9 +267,13 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
         for (rows, storage, shares, sketching) in [
             (&singles, Storage::F32, 1, Sketching::Never),
             (&singles, Storage::F16, 1, Sketching::Never),
+            (&singles, Storage::Bytes, 1, Sketching::Never),
             (&singles, Storage::F16, 2, Sketching::First(20)),
+            (&singles, Storage::Bytes, 2, Sketching::Twice(5, 20)),
             (&halves, Storage::F16, 1, Sketching::Never),
             (&halves, Storage::F32, 1, Sketching::First(7)),
+            (&halves, Storage::F16, 1, Sketching::Twice(2, 30)),
+            (&halves, Storage::Bytes, 1, Sketching::Never),
         ] {
             let (first, later) = rows.split_at(40);
             let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
@@ -278,6 +284,53 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
                 assert_as_recomputed(&steps, &settings, &outputs, &what);
             }
         }
+    }
+}
+
+/// Enough rows that floors rise in many steps, some of them equal, come, go and come back; new ones meet them on several threads.
+#[test]
+fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
+    let mut rng = Pcg64::seed_from_u64(14);
+    let d = 40;
+    let centres: Vec<Vec<f32>> =
+        (0..12).map(|_| (0..d).map(|_| rng.random::<f32>() - 0.5).collect()).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    for at in 0..2600 {
+        let id = TrackId::new(SourceId(at % 300), 0, u64::from(at / 300)).unwrap().node(0).unwrap();
+        let vector = if at % 50 == 7 {
+            rows[at as usize / 2].vector.clone()
+        } else {
+            let centre = &centres[rng.random_range(0..centres.len())];
+            let v: Vec<f32> = centre.iter().map(|c| c + 0.2 * (rng.random::<f32>() - 0.5)).collect();
+            let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
+            v.iter().map(|x| x / norm).collect()
+        };
+        rows.push(Row { id, pts_ns: u64::from(at / 300) * 3_000_000_000, vector, known: None });
+    }
+    let step = |rows: &[Row], diff| Step {
+        rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
+        ..Step::default()
+    };
+    // Large enough for a sketch to be chosen from the first epoch on.
+    let steps = [
+        step(&rows[..1100], 1),
+        step(&rows[1100..1900], 1),
+        step(&rows[300..420], -1),
+        step(&rows[1900..], 1),
+        step(&rows[300..420], 1),
+    ];
+    for (storage, sketching, shares, threads) in [
+        (Storage::Bytes, Sketching::Never, 1, 3),
+        (Storage::F32, Sketching::Never, 1, 2),
+        (Storage::F32, Sketching::Twice(6, 24), 1, 3),
+        (Storage::F16, Sketching::Twice(3, 16), 2, 2),
+        (Storage::Bytes, Sketching::Measured, 1, 1),
+        (Storage::F32, Sketching::First(8), 1, 2),
+    ] {
+        let settings = Settings { storage, sketching, shares, threads, ..settings(5, 1) };
+        let outputs = run(&steps, &settings, shares, 1);
+        let what = format!("{storage:?}, {sketching:?}, {shares} shares, {threads} threads");
+        assert_as_recomputed(&steps, &settings, &outputs, &what);
     }
 }
 

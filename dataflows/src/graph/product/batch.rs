@@ -1,5 +1,7 @@
 //! Some vectors at a time against all rows.
 
+use std::ops::Range;
+
 use super::panels::Panels;
 use super::tile::{Group, Kernel, LATES, ROWS, Strip, Tile};
 
@@ -75,42 +77,91 @@ impl Batch {
         self.lates.iter().map(|late| late.rows.div_ceil(ROWS)).max().unwrap_or(0)
     }
 
-    /// Adds to `hits` the pairs of these vectors with the rows of a panel that reach the vector's floor or the row's. `floors`
+    /// Adds to `hits` the pairs of these vectors with the rows of some panels that reach the vector's floor or the row's. `floors`
     /// has one for each place in all panels.
-    pub fn propose(&mut self, rows: &Panels, panel: usize, floors: &[f32], hits: &mut Vec<Hit>) {
-        let first = panel * ROWS;
-        let Some(floors) = floors[first..].first_chunk::<ROWS>() else { return };
-        let mut next = rows.after(panel);
-        let share = next.len().div_ceil(self.groups.len().max(1));
-        let values = rows.panel(panel, &mut self.decoded);
-        let met = |lates: &[Late]| lates.iter().any(|late| late.rows > first);
-        self.tiles.fill([[0.0; ROWS]; LATES]);
-        for from in (0..self.d).step_by(STRETCH) {
-            let stretch = from..self.d.min(from + STRETCH);
-            let panel = &values[stretch.clone()];
-            let lates = self.lates.chunks(LATES);
-            for ((group, tile), lates) in self.groups.iter().zip(&mut self.tiles).zip(lates) {
-                if met(lates) {
+    pub fn propose(&mut self, rows: &Panels, panels: Range<usize>, floors: &[f32], hits: &mut Vec<Hit>) {
+        let limits: Vec<Limits> = self.lates.chunks(LATES).map(Limits::of).collect();
+        for panel in panels {
+            let first = panel * ROWS;
+            let Some(floors) = floors[first..].first_chunk::<ROWS>() else { return };
+            let mut next = rows.after(panel);
+            let share = next.len().div_ceil(self.groups.len().max(1));
+            let values = rows.panel(panel, &mut self.decoded);
+            let once = (1..=STRETCH).contains(&self.d);
+            if !once {
+                self.tiles.fill([[0.0; ROWS]; LATES]);
+            }
+            for from in (0..self.d).step_by(STRETCH) {
+                let stretch = from..self.d.min(from + STRETCH);
+                let panel = &values[stretch.clone()];
+                let groups = self.groups.iter().zip(&mut self.tiles).zip(&limits).enumerate();
+                for (at, ((group, tile), limits)) in groups {
+                    if limits.rows <= first {
+                        continue;
+                    }
                     let (soon, rest) = next.split_at(share.min(next.len()));
-                    self.kernel.add(panel, &group[stretch.clone()], tile, soon);
                     next = rest;
+                    if once {
+                        let reached = self.kernel.meet(panel, group, (floors, &limits.own), tile, soon);
+                        gather(at * LATES, first, of_group(&self.lates, at), tile, reached, hits);
+                    } else {
+                        self.kernel.add(panel, &group[stretch.clone()], tile, soon);
+                    }
                 }
+            }
+            if once {
+                continue;
+            }
+            for (at, (tile, limits)) in self.tiles.iter().zip(&limits).enumerate() {
+                let reached = self.kernel.reached(tile, floors, &limits.own);
+                gather(at * LATES, first, of_group(&self.lates, at), tile, reached, hits);
             }
         }
-        for (group, (tile, lates)) in self.tiles.iter().zip(self.lates.chunks(LATES)).enumerate() {
-            let own = std::array::from_fn(|at| lates.get(at).map_or(f32::INFINITY, |late| late.floor));
-            let reached = self.kernel.reached(tile, floors, &own);
-            for (at, (late, mut rows)) in lates.iter().zip(reached).enumerate() {
-                let met = late.rows.saturating_sub(first);
-                if met < ROWS {
-                    rows &= (1 << met) - 1;
-                }
-                while rows != 0 {
-                    let row = rows.trailing_zeros() as usize;
-                    rows &= rows - 1;
-                    hits.push(Hit { late: group * LATES + at, row: first + row, fast: tile[at][row] });
-                }
-            }
+    }
+}
+
+/// What is told of the vectors of a group, for the time of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Rows that any of them meets.
+    pub(super) rows: usize,
+    pub(super) own: [f32; LATES],
+}
+
+impl Limits {
+    pub(super) fn of(lates: &[Late]) -> Self {
+        let own = std::array::from_fn(|at| lates.get(at).map_or(f32::INFINITY, |late| late.floor));
+        Limits { rows: lates.iter().map(|late| late.rows).max().unwrap_or(0), own }
+    }
+}
+
+/// The vectors of a group.
+pub(super) fn of_group(lates: &[Late], group: usize) -> &[Late] {
+    &lates[group * LATES..lates.len().min((group + 1) * LATES)]
+}
+
+/// Adds to `hits` the pairs of a tile that `reached` has a bit for, of rows that their vectors meet: `lates` are those from place
+/// `of_late` of the batch on, the tile's rows those from place `first` on.
+pub(super) fn gather(
+    of_late: usize,
+    first: usize,
+    lates: &[Late],
+    tile: &Tile,
+    reached: [u16; LATES],
+    hits: &mut Vec<Hit>,
+) {
+    if reached == [0; LATES] {
+        return;
+    }
+    for (at, (late, mut rows)) in lates.iter().zip(reached).enumerate() {
+        let met = late.rows.saturating_sub(first);
+        if met < ROWS {
+            rows &= (1 << met) - 1;
+        }
+        while rows != 0 {
+            let row = rows.trailing_zeros() as usize;
+            rows &= rows - 1;
+            hits.push(Hit { late: of_late + at, row: first + row, fast: tile[at][row] });
         }
     }
 }

@@ -45,6 +45,16 @@
 //! So with r >= |a~| and s >= |b~| as one more value of p and q, a b <= p q + r s + 3 e P^2 + 2 c P where P is the longest |p|, at most
 //! sqrt(1 + e) |a| + c. The fast score of (p, r) and (q, s) adds its roundings and what storing them loses; the canonical score of a
 //! and b its own.
+//!
+//! # A second look
+//!
+//! Let p = (p1, p2), p1 being the scores with the first m of M directions, r1 what is left of |a| after them and r after all; q and s
+//! likewise. The product gave f, which is p1 q1 + r1 s1 but for its roundings and what storing the rows loses. Then
+//!
+//!   a b <= p1 q1 + p2 q2 + r s + 3 e P^2 + 2 c P <= f - r1 s1 + p2 q2 + r s + ...
+//!
+//! and with p2' and q2' stored for p2 and q2, p2 q2 <= p2' q2' + |p2| |q2 - q2'| + |p2 - p2'| |q2'|. The sum p2' q2' is of whole
+//! numbers, and all that is added up after it is in f64.
 
 use super::basis::Basis;
 
@@ -69,6 +79,11 @@ impl Arithmetic {
     pub const IEEE: Self = Arithmetic { cut: 0.0, roundings: 1, vanishing: 0.0 };
     /// The same but for values that are not normal, which may be taken for 0.
     pub const NORMAL: Self = Arithmetic { vanishing: f32::MIN_POSITIVE as f64, ..Self::IEEE };
+    /// Sums whole numbers exactly. The sum, the product of both vectors' scales and what comes of the two are rounded: three times, which
+    /// two roundings for each of d + 1 >= 2 additions cover. A product of scales that is no normal value is off by 2^-150, and the sum counts
+    /// less than 2^31 of it: by less than v = 2^-119.
+    pub const STEPS: Self =
+        Arithmetic { cut: 0.0, roundings: 2, vanishing: f32::MIN_POSITIVE as f64 * 128.0 };
     /// What a GPU may do at worst: values cut to 10 bits of mantissa, and sums cut, not rounded.
     pub const TENSOR_CORES: Self = Arithmetic { cut: 1.0 / 1024.0, roundings: 4, ..Self::NORMAL };
 
@@ -122,13 +137,38 @@ impl Shadow {
 
     /// How far the fast score of two shadows can be below the canonical score of their vectors.
     pub(super) fn error(&self, by: &Arithmetic, norm: f64, longest: f64, stored_off: f64) -> f32 {
-        let (d, m) = self.values;
+        rounded_up(self.apart(norm) + self.fast(by, longest, stored_off))
+    }
+
+    /// How far the score of two shadows, computed without an error, can be below the canonical score of their vectors.
+    fn apart(&self, norm: f64) -> f64 {
+        let (d, _) = self.values;
         let off = self.off(norm);
         let along = (1.0 + self.defect).sqrt() * norm + off;
-        let stored = longest + stored_off;
         let shadows = 3.0 * self.defect * along * along + 2.0 * off * along;
-        let fast = by.off(m + 1, stored) + (longest + stored) * stored_off + underflow(m + 1);
-        rounded_up(shadows + fast + canonical(d, norm) + underflow(d))
+        shadows + canonical(d, norm) + underflow(d)
+    }
+
+    /// How far the fast score of two shadows can be from their score.
+    fn fast(&self, by: &Arithmetic, longest: f64, stored_off: f64) -> f64 {
+        let (_, m) = self.values;
+        let stored = longest + stored_off;
+        by.off(m + 1, stored) + (longest + stored) * stored_off + underflow(m + 1)
+    }
+
+    /// How far what a second look makes of the fast score of two shadows can be below the canonical score of their vectors; `deeper` is on
+    /// the directions of both looks.
+    pub(super) fn second(
+        &self,
+        deeper: &Shadow,
+        by: &Arithmetic,
+        norm: f64,
+        longest: f64,
+        stored_off: f64,
+    ) -> f64 {
+        // Fewer than 16 sums and products in f64 of what is no longer than this.
+        let rounded = 4.0 * (norm + longest + stored_off).powi(2) * 16.0 * f64::EPSILON;
+        (deeper.apart(norm) + self.fast(by, longest, stored_off) + rounded) * SLACK
     }
 }
 
@@ -149,7 +189,7 @@ fn underflow(d: usize) -> f64 {
 }
 
 /// The next f32, with room for the roundings of the bound itself.
-fn rounded_up(bound: f64) -> f32 {
+pub(super) fn rounded_up(bound: f64) -> f32 {
     let bound = bound * SLACK;
     let rounded = bound as f32;
     if f64::from(rounded) < bound { rounded.next_up() } else { rounded }
@@ -167,8 +207,8 @@ pub fn norm(vector: &[f32]) -> f64 {
 }
 
 /// How far apart two vectors are, rounded up.
-pub fn distance(a: &[f32], b: impl Iterator<Item = f32>) -> f64 {
-    length(a.iter().zip(b).map(|(x, y)| f64::from(*x) - f64::from(y)))
+pub fn distance(a: &[f32], b: impl Iterator<Item: Into<f64>>) -> f64 {
+    length(a.iter().zip(b).map(|(x, y)| f64::from(*x) - y.into()))
 }
 
 fn length(values: impl Iterator<Item = f64>) -> f64 {

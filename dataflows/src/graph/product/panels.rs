@@ -4,17 +4,33 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::bound::distance;
+use super::steps::{LONGEST, Width};
 use super::tile::{ROWS, Strip};
 
-/// How rows are stored for the product. The lists are the same: half precision takes half the memory and proposes more.
+/// How rows are stored for the product. The lists are the same: what takes less memory proposes more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {
     /// 4 bytes a value.
-    #[default]
     F32,
     /// 2 bytes a value.
     F16,
+    /// Whole vectors a byte a value, in steps of each vector's own; their shadows 2 bytes.
+    #[default]
+    Bytes,
+    /// 2 bytes a value, in steps of each vector's own.
+    Words,
+}
+
+impl Storage {
+    /// How our own kernel keeps `whole` vectors of `d` values, or shadows of them, where it keeps them in steps.
+    pub(super) fn steps(self, d: usize, whole: bool) -> Option<Width> {
+        match self {
+            Storage::Bytes if whole && d <= LONGEST => Some(Width::Bytes),
+            Storage::Bytes | Storage::Words if d <= LONGEST => Some(Width::Words),
+            _ => None,
+        }
+    }
 }
 
 /// Rows of d values each, in an order of their own: a row's place changes only when another is taken out.
@@ -36,8 +52,8 @@ impl Panels {
     /// Without rows; they will have `d` values.
     pub fn new(d: usize, storage: Storage) -> Self {
         let stored = match storage {
-            Storage::F32 => Stored::F32(Vec::new()),
             Storage::F16 => Stored::F16(Vec::new()),
+            _ => Stored::F32(Vec::new()),
         };
         Panels { d, len: 0, stored }
     }

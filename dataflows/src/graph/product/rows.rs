@@ -3,24 +3,39 @@
 use std::ops::Range;
 
 use super::batch::{Batch, Hit, Late};
+use super::bound::Arithmetic;
 use super::kind::KernelKind;
 use super::panels::{Panels, Storage};
+use super::steps::{StepBatch, StepPanels};
+use super::steps_tile::StepsKernel;
 use super::tile::{Kernel, ROWS};
 #[cfg(feature = "torch")]
 use super::torch::{Tensors, TorchBatch};
 
-/// Panels of our own kernel whose hits are gathered before they are looked at: the best by fast score go first and raise the
-/// floor for the others.
+/// Panels of our own kernel whose hits are gathered before they are looked at, so that a panel meets many vectors at a time.
 const BLOCK: usize = 32;
+/// As many for the first block: a vector without a list takes all that it meets until there is a floor.
+const FIRST: usize = 4;
 
 /// Rows of d values each, as a kernel keeps them: a row's place changes only when another is taken out.
 #[derive(Debug)]
 pub enum Rows {
     /// Our own.
     Own(Panels),
+    /// Our own, in steps.
+    Steps(StepPanels),
     /// libtorch's.
     #[cfg(feature = "torch")]
     Torch(Tensors),
+}
+
+/// Rows that several threads may read.
+#[derive(Clone, Copy, Debug)]
+pub enum Shared<'a> {
+    /// Our own.
+    Own(&'a Panels),
+    /// Our own, in steps.
+    Steps(&'a StepPanels),
 }
 
 /// Some rows that meet others of their kind together.
@@ -28,18 +43,31 @@ pub enum Rows {
 pub enum Lates {
     /// Our own.
     Own(Batch),
+    /// Our own, in steps.
+    Steps(StepBatch),
     /// libtorch's.
     #[cfg(feature = "torch")]
     Torch(TorchBatch),
 }
 
 impl Rows {
-    /// Without rows; they will have `d` values.
-    pub fn new(d: usize, storage: Storage, kernel: KernelKind) -> Self {
+    /// Without rows; they will have `d` values, which are those of `whole` vectors or of shadows.
+    pub fn new(d: usize, whole: bool, storage: Storage, kernel: KernelKind) -> Self {
         match kernel {
             #[cfg(feature = "torch")]
             KernelKind::Torch(device) => Rows::Torch(Tensors::new(d, storage, device)),
-            _ => Rows::Own(Panels::new(d, storage)),
+            _ => match storage.steps(d, whole) {
+                Some(width) => Rows::Steps(StepPanels::new(d, width)),
+                None => Rows::Own(Panels::new(d, storage)),
+            },
+        }
+    }
+
+    /// What fast scores of rows of `kernel` kept so are within the bound of.
+    pub fn arithmetic(&self, kernel: KernelKind) -> Arithmetic {
+        match self {
+            Rows::Steps(_) => Arithmetic::STEPS,
+            _ => kernel.arithmetic(),
         }
     }
 
@@ -47,6 +75,7 @@ impl Rows {
     pub fn len(&self) -> usize {
         match self {
             Rows::Own(panels) => panels.len(),
+            Rows::Steps(panels) => panels.len(),
             #[cfg(feature = "torch")]
             Rows::Torch(tensors) => tensors.len(),
         }
@@ -66,6 +95,7 @@ impl Rows {
     pub fn push(&mut self, row: &[f32]) -> f64 {
         match self {
             Rows::Own(panels) => panels.push(row),
+            Rows::Steps(panels) => panels.push(row),
             #[cfg(feature = "torch")]
             Rows::Torch(tensors) => tensors.push(row),
         }
@@ -75,6 +105,7 @@ impl Rows {
     pub fn swap_remove(&mut self, at: usize) {
         match self {
             Rows::Own(panels) => panels.swap_remove(at),
+            Rows::Steps(panels) => panels.swap_remove(at),
             #[cfg(feature = "torch")]
             Rows::Torch(tensors) => tensors.swap_remove(at),
         }
@@ -84,8 +115,27 @@ impl Rows {
     pub fn together(&self) -> usize {
         match self {
             Rows::Own(panels) => Batch::size(panels.d()),
+            Rows::Steps(panels) => StepBatch::size(panels),
             #[cfg(feature = "torch")]
             Rows::Torch(tensors) => tensors.together(),
+        }
+    }
+
+    /// Brings all rows to where they are met. What is put at the end after that is not met before the next time.
+    pub fn settle(&mut self) {
+        #[cfg(feature = "torch")]
+        if let Rows::Torch(tensors) = self {
+            tensors.settle();
+        }
+    }
+
+    /// The rows for several threads to read, where the kernel lets them.
+    pub fn shared(&self) -> Option<Shared<'_>> {
+        match self {
+            Rows::Own(panels) => Some(Shared::Own(panels)),
+            Rows::Steps(panels) => Some(Shared::Steps(panels)),
+            #[cfg(feature = "torch")]
+            Rows::Torch(_) => None,
         }
     }
 
@@ -100,10 +150,20 @@ impl Rows {
                 }
                 Lates::Own(batch)
             }
+            Rows::Steps(panels) => {
+                let mut batch = StepBatch::new(panels, StepsKernel::best());
+                places.zip(lates).for_each(|(at, late)| batch.push(panels, at, late));
+                Lates::Steps(batch)
+            }
             #[cfg(feature = "torch")]
             Rows::Torch(tensors) => Lates::Torch(tensors.lates(places, lates)),
         }
     }
+}
+
+/// Where the block of panels that begins at `first` ends.
+fn block_after(first: usize) -> usize {
+    first + first.clamp(FIRST, BLOCK)
 }
 
 impl Lates {
@@ -111,32 +171,57 @@ impl Lates {
     pub fn limits(&mut self) -> &mut [Late] {
         match self {
             Lates::Own(batch) => batch.lates(),
+            Lates::Steps(batch) => batch.lates(),
             #[cfg(feature = "torch")]
             Lates::Torch(batch) => batch.lates(),
         }
     }
 
-    /// Adds to `hits` the pairs of these with the rows from place `from` on, as many as go well together, that reach the late
-    /// one's floor or the row's. `floors` has one for each of the [`Rows::places`]. Returns the place to go on from, `None` when
-    /// there are no more.
+    /// Adds to `hits` the pairs of these with the settled rows from place `from` on, as many as go well together, that reach the late
+    /// one's floor or the row's; and with rows before it of the same panel. `floors` has one for each of the [`Rows::places`]. Returns the
+    /// place to go on from, `None` when there are no more.
     pub fn propose(
         &mut self,
-        rows: &mut Rows,
+        rows: &Rows,
         from: usize,
         floors: &[f32],
         hits: &mut Vec<Hit>,
     ) -> Option<usize> {
         match (self, rows) {
-            (Lates::Own(batch), Rows::Own(rows)) => {
-                let (first, panels) = (from / ROWS, batch.panels());
-                let next = panels.min(first + BLOCK);
-                (first..next).for_each(|panel| batch.propose(rows, panel, floors, hits));
-                (next < panels).then_some(next * ROWS)
-            }
+            (of_own, Rows::Own(rows)) => of_own.propose_shared(Shared::Own(rows), from, floors, hits),
+            (of_steps, Rows::Steps(rows)) => of_steps.propose_shared(Shared::Steps(rows), from, floors, hits),
             #[cfg(feature = "torch")]
             (Lates::Torch(batch), Rows::Torch(rows)) => batch.propose(rows, from, floors, hits),
             #[cfg(feature = "torch")]
-            _ => unreachable!("a cell's rows are all of one kernel"),
+            _ => unreachable!("a cell's rows are all of one kind"),
         }
+    }
+
+    /// [`Lates::propose`] of rows that several threads read.
+    pub fn propose_shared(
+        &mut self,
+        rows: Shared<'_>,
+        from: usize,
+        floors: &[f32],
+        hits: &mut Vec<Hit>,
+    ) -> Option<usize> {
+        let first = from / ROWS;
+        let panels = match self {
+            Lates::Own(batch) => batch.panels(),
+            Lates::Steps(batch) => batch.panels(),
+            #[cfg(feature = "torch")]
+            Lates::Torch(_) => 0,
+        };
+        let next = panels.min(block_after(first));
+        match (self, rows) {
+            (Lates::Own(batch), Shared::Own(rows)) => {
+                batch.propose(rows, first..next, floors, hits);
+            }
+            (Lates::Steps(batch), Shared::Steps(rows)) => {
+                batch.propose(rows, first..next, floors, hits);
+            }
+            _ => unreachable!("a cell's rows are all of one kind"),
+        }
+        (next < panels).then_some(next * ROWS)
     }
 }

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::super::score::scores;
 use super::basis::Basis;
 use super::bound::{self, Arithmetic, Shadow};
+use super::deeper::Deeper;
+use super::panels::Storage;
+use super::steps::{StepPanels, Width};
+use super::steps_tile::StepsKernel;
 
 /// What the product is to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,8 @@ pub enum Sketching {
     Never,
     /// Shadows on so many directions, whatever they cost: to measure by.
     First(usize),
+    /// Shadows on so many directions, and a second look on so many: likewise.
+    Twice(usize, usize),
 }
 
 /// What the product sees of each vector of a cell.
@@ -37,7 +43,22 @@ pub enum Sketch {
         basis: Arc<Basis>,
         /// How many of its directions.
         directions: usize,
+        /// How many with those of a second look; as many when there is none.
+        deeper: usize,
     },
+}
+
+/// A vector as a sketch has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// What the product sees.
+    pub first: &'a [f32],
+    /// The scores with the directions of the second look.
+    pub further: &'a [f32],
+    /// How long what the shadow leaves is.
+    pub left_first: f32,
+    /// How long what both looks leave is.
+    pub left: f32,
 }
 
 /// Vectors that stand for new ones when a sketch is chosen.
@@ -49,12 +70,21 @@ const STEP: usize = 16;
 /// What it takes to score a pair again, beside the product's time for one value of a pair: for the pair, and for each value.
 /// Measured.
 const AGAIN: (f64, f64) = (400.0, 8.0);
+/// What a second look at a pair takes: for the pair, and for each value. Measured before the
+/// loop over them was made faster.
+const LOOK: (f64, f64) = (1500.0, 2.0);
 /// The part of the whole vector's cost that a shadow may have: making shadows costs, too.
 const WORTH: f64 = 0.6;
 /// What a pair takes beside its values.
 const PAIR: f64 = 8.0;
 
 impl Sketch {
+    /// Shadows on the first `directions` of a basis, and a second look on `deeper`, or as many as there are.
+    pub fn shadow(basis: &Arc<Basis>, directions: usize, deeper: usize) -> Self {
+        let directions = directions.clamp(1, basis.len());
+        Sketch::Shadow { basis: basis.clone(), directions, deeper: deeper.clamp(directions, basis.len()) }
+    }
+
     /// How many values the sketch of a vector of `d` has.
     pub fn values(&self, d: usize) -> usize {
         match self {
@@ -68,13 +98,38 @@ impl Sketch {
         matches!(self, Sketch::Whole)
     }
 
-    /// The sketch of `vector`; `shadow` is room for it.
-    pub fn of<'a>(&self, vector: &'a [f32], shadow: &'a mut Vec<f32>) -> &'a [f32] {
-        let Sketch::Shadow { basis, directions } = self else { return vector };
-        shadow.resize(directions + 1, 0.0);
-        basis.project(vector, &mut shadow[..*directions]);
-        shadow[*directions] = Shadow::of(basis, *directions).left(vector, &shadow[..*directions]);
-        shadow
+    /// The sketch of `vector`; `room` is for what is not the vector itself.
+    pub fn of<'a>(&self, vector: &'a [f32], room: &'a mut Vec<f32>) -> Seen<'a> {
+        let Sketch::Shadow { basis, directions, deeper } = self else {
+            return Seen { first: vector, further: &[], left_first: 0.0, left: 0.0 };
+        };
+        room.resize(*deeper, 0.0);
+        basis.project(vector, room);
+        let left_after = |count| Shadow::of(basis, count).left(vector, &room[..count]);
+        let (left_first, left) = (left_after(*directions), left_after(*deeper));
+        room.insert(*directions, left_first);
+        let (first, further) = room.split_at(directions + 1);
+        Seen { first, further, left_first, left }
+    }
+
+    /// Room for the second look at each vector; `None` when there is none.
+    pub fn deeper(&self) -> Option<Deeper> {
+        match self {
+            Sketch::Shadow { directions, deeper, .. } if deeper > directions => {
+                Some(Deeper::new(deeper - directions))
+            }
+            _ => None,
+        }
+    }
+
+    /// How far what [`Deeper::sharpened`] gives can be below the canonical score; as for [`Sketch::error`].
+    pub fn second_error(&self, by: &Arithmetic, norm: f64, longest: f64, off: f64) -> f64 {
+        match self {
+            Sketch::Whole => 0.0,
+            Sketch::Shadow { basis, directions, deeper } => {
+                Shadow::of(basis, *directions).second(&Shadow::of(basis, *deeper), by, norm, longest, off)
+            }
+        }
     }
 
     /// How far the fast score of two sketches can be below the canonical score of their vectors (of `d` values, no longer than
@@ -82,7 +137,7 @@ impl Sketch {
     pub fn error(&self, by: &Arithmetic, d: usize, norm: f64, longest: f64, off: f64) -> f32 {
         match self {
             Sketch::Whole => bound::error(by, d, norm, off),
-            Sketch::Shadow { basis, directions } => {
+            Sketch::Shadow { basis, directions, .. } => {
                 Shadow::of(basis, *directions).error(by, norm, longest, off)
             }
         }
@@ -92,16 +147,23 @@ impl Sketch {
     pub fn is(&self, other: &Sketch) -> bool {
         match (self, other) {
             (Sketch::Whole, Sketch::Whole) => true,
-            (Sketch::Shadow { basis: a, directions: n }, Sketch::Shadow { basis: b, directions: m }) => {
-                Arc::ptr_eq(a, b) && n == m
-            }
+            (
+                Sketch::Shadow { basis: a, directions: n, deeper: i },
+                Sketch::Shadow { basis: b, directions: m, deeper: j },
+            ) => Arc::ptr_eq(a, b) && (n, i) == (m, j),
             _ => false,
         }
     }
 
-    /// The sketch that takes least for a cell of `rows` rows whose lists have `full` entries. `vectors` are some of the rows,
-    /// [`Sketch::sample`] of them.
-    pub fn choose(basis: &Arc<Basis>, vectors: &[&[f32]], rows: usize, full: usize) -> Self {
+    /// The sketch that takes least for a cell of `rows` rows whose lists have `full` entries, kept by our own kernel as `storage` has
+    /// it. `vectors` are some of the rows, [`Sketch::sample`] of them.
+    pub fn choose(
+        basis: &Arc<Basis>,
+        vectors: &[&[f32]],
+        storage: Storage,
+        rows: usize,
+        full: usize,
+    ) -> Self {
         let d = basis.d();
         let most = basis.len().min(d / 2);
         if vectors.len() < 2 || most < STEP {
@@ -122,7 +184,9 @@ impl Sketch {
         let flat: Vec<f32> = vectors.iter().flat_map(|vector| vector.iter().copied()).collect();
         let mut exact = vec![0.0; vectors.len()];
         let lates = (0..vectors.len()).step_by(vectors.len().div_ceil(LATES));
-        let mut pairs = 0usize;
+        let (mut pairs, mut passed_whole) = (0usize, 0usize);
+        let by = |whole| storage.steps(d, whole).map_or(1.0, |width| StepsKernel::best().cost(width));
+        let whole_off = storage.steps(d, true).map_or(0.0, |width| error_of_steps(vectors, width));
         for late in lates {
             scores(vectors[late], &flat, &mut exact);
             exact[late] = f32::NEG_INFINITY;
@@ -139,17 +203,26 @@ impl Sketch {
                     let bound = dot + (a.max(0.0) * b.max(0.0)).sqrt();
                     *passed += usize::from(bound >= *floor);
                 }
+                passed_whole += usize::from(exact[row] >= *floor - whole_off);
                 pairs += 1;
             }
         }
         let again = AGAIN.0 + AGAIN.1 * d as f64;
         // A pair is scored again when it reaches the floor of either side.
-        let cost =
-            |passed: usize, values: usize| values as f64 + PAIR + again * 2.0 * passed as f64 / pairs as f64;
-        let costs = passed.iter().enumerate().map(|(at, passed)| (cost(*passed, (at + 1) * STEP), at));
+        let each = |passed: usize, by: f64| by * 2.0 * passed as f64 / pairs as f64;
+        let whole = by(true) * d as f64 + PAIR + each(passed_whole, again);
+        let deepest = passed.len() - 1;
+        let costs = (0..=deepest).map(|at| {
+            let product = by(false) * ((at + 1) * STEP) as f64 + PAIR;
+            let further = ((deepest - at) * STEP) as f64;
+            let twice = each(passed[at], LOOK.0 + LOOK.1 * further) + each(passed[deepest], again);
+            let once = each(passed[at], again);
+            if once <= twice { (product + once, at, at) } else { (product + twice, at, deepest) }
+        });
+        let directions = |at: usize| (at + 1) * STEP - 1;
         match costs.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((least, at)) if least < WORTH * d as f64 => {
-                Sketch::Shadow { basis: basis.clone(), directions: (at + 1) * STEP - 1 }
+            Some((least, at, deeper)) if least < WORTH * whole => {
+                Sketch::shadow(basis, directions(at), directions(deeper))
             }
             _ => Sketch::Whole,
         }
@@ -159,4 +232,13 @@ impl Sketch {
     pub fn sample(rows: usize) -> usize {
         (rows / 8).clamp(ROWS.0, ROWS.1).min(rows)
     }
+}
+
+/// How far a fast score of steps can be from the canonical one, for vectors like these.
+fn error_of_steps(vectors: &[&[f32]], width: Width) -> f32 {
+    let d = vectors.first().map_or(0, |vector| vector.len());
+    let mut rows = StepPanels::new(d, width);
+    let off = vectors.iter().map(|vector| rows.push(vector)).fold(0.0, f64::max);
+    let norm = vectors.iter().map(|vector| bound::norm(vector)).fold(0.0, f64::max);
+    bound::error(&Arithmetic::STEPS, d, norm, off)
 }

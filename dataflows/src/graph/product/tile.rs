@@ -56,6 +56,27 @@ impl Kernel {
         }
     }
 
+    /// [`Kernel::add`] to nothing, and what of it is [`Kernel::reached`]. `tile` is left as it was where nothing is.
+    pub(super) fn meet(
+        self,
+        panel: &[Strip],
+        group: &[Group],
+        (floors, own): (&[f32; ROWS], &[f32; LATES]),
+        tile: &mut Tile,
+        next: &[Strip],
+    ) -> [u16; LATES] {
+        match self.0 {
+            Kind::Portable => {
+                *tile = [[0.0; ROWS]; LATES];
+                add(panel, group, tile);
+                self.reached(tile, floors, own)
+            }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as in `add`.
+            Kind::Fma => unsafe { wide::meet(panel, group, (floors, own), tile, next) },
+        }
+    }
+
     /// Adds to `tile` the products of the vectors in `group` with the rows in `panel`, both some of their values long.
     /// Asks for `next`, which is read soon, to be brought near.
     pub(super) fn add(self, panel: &[Strip], group: &[Group], tile: &mut Tile, next: &[Strip]) {
@@ -94,14 +115,47 @@ mod wide {
 
     use super::{Group, LATES, ROWS, Strip, Tile};
 
+    type Sums = [[__m256; 2]; LATES];
+
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn add(panel: &[Strip], group: &[Group], tile: &mut Tile, next: &[Strip]) {
-        for strip in next {
-            _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(strip).cast());
-        }
         let mut sums = [[_mm256_setzero_ps(); 2]; LATES];
         for (sum, row) in sums.iter_mut().zip(&*tile) {
             *sum = halves(row);
+        }
+        store(products(panel, group, sums, next), tile);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn meet(
+        panel: &[Strip],
+        group: &[Group],
+        (floors, own): (&[f32; ROWS], &[f32; LATES]),
+        tile: &mut Tile,
+        next: &[Strip],
+    ) -> [u16; LATES] {
+        let sums = products(panel, group, [[_mm256_setzero_ps(); 2]; LATES], next);
+        let reached = not_below(&sums, floors, own);
+        if reached != [0; LATES] {
+            store(sums, tile);
+        }
+        reached
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn reached(tile: &Tile, floors: &[f32; ROWS], own: &[f32; LATES]) -> [u16; LATES] {
+        let mut sums = [[_mm256_setzero_ps(); 2]; LATES];
+        for (sum, row) in sums.iter_mut().zip(tile) {
+            *sum = halves(row);
+        }
+        not_below(&sums, floors, own)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn products(panel: &[Strip], group: &[Group], mut sums: Sums, next: &[Strip]) -> Sums {
+        for strip in next {
+            _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(strip).cast());
         }
         for (Strip(rows), values) in panel.iter().zip(group) {
             let [left, right] = halves(rows);
@@ -111,24 +165,32 @@ mod wide {
                 sums[late][1] = _mm256_fmadd_ps(value, right, sums[late][1]);
             }
         }
+        sums
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn store(sums: Sums, tile: &mut Tile) {
         for (sum, row) in sums.into_iter().zip(tile) {
             *row = join(sum);
         }
     }
 
+    #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn reached(tile: &Tile, floors: &[f32; ROWS], own: &[f32; LATES]) -> [u16; LATES] {
+    fn not_below(sums: &Sums, floors: &[f32; ROWS], own: &[f32; LATES]) -> [u16; LATES] {
         let floors = halves(floors);
-        std::array::from_fn(|late| {
+        let mut reached = [0; LATES];
+        for late in 0..LATES {
             let own = _mm256_set1_ps(own[late]);
-            let scores = halves(&tile[late]);
             let half = |at: usize| {
                 // "Not less than" holds for an undefined score, too.
-                let not_below = _mm256_cmp_ps::<_CMP_NLT_UQ>(scores[at], _mm256_min_ps(floors[at], own));
+                let not_below = _mm256_cmp_ps::<_CMP_NLT_UQ>(sums[late][at], _mm256_min_ps(floors[at], own));
                 _mm256_movemask_ps(not_below) as u16
             };
-            half(0) | half(1) << 8
-        })
+            reached[late] = half(0) | half(1) << 8;
+        }
+        reached
     }
 
     #[inline]

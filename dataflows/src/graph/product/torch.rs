@@ -50,7 +50,7 @@ impl Tensors {
         let from = self.waiting.len();
         self.waiting_rows += 1;
         match self.storage {
-            Storage::F32 => self.waiting.extend_from_slice(row),
+            Storage::F32 | Storage::Bytes | Storage::Words => self.waiting.extend_from_slice(row),
             // Rounded here, so that the device has nothing to round.
             Storage::F16 => self.waiting.extend(row.iter().map(|value| f16::from_f32(*value).to_f32())),
         }
@@ -59,7 +59,7 @@ impl Tensors {
 
     pub(super) fn swap_remove(&mut self, at: usize) {
         assert!(at < self.len(), "row {at} of {}", self.len());
-        self.place();
+        self.settle();
         let last = self.placed - 1;
         if at != last {
             done(self.rows(at..at + 1).and_then(|mut row| row.f_copy_(&self.rows(last..last + 1)?)));
@@ -76,7 +76,7 @@ impl Tensors {
     }
 
     pub(super) fn lates(&mut self, places: Range<usize>, lates: Vec<Late>) -> TorchBatch {
-        self.place();
+        self.settle();
         let mut parts = Vec::new();
         let mut from = places.start;
         while from < places.end {
@@ -88,7 +88,7 @@ impl Tensors {
     }
 
     /// Sends the rows that wait to the device.
-    fn place(&mut self) {
+    pub(super) fn settle(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let mut rest = &waiting[..];
         while self.waiting_rows > 0 {
@@ -109,7 +109,7 @@ impl Tensors {
         if used + count > room {
             let room = (used + count).next_power_of_two().max(LEAST);
             let kind = match self.storage {
-                Storage::F32 => Kind::Float,
+                Storage::F32 | Storage::Bytes | Storage::Words => Kind::Float,
                 Storage::F16 => Kind::Half,
             };
             let larger = Tensor::f_empty([room as i64, self.d as i64], (kind, on(self.device)))?;
@@ -159,12 +159,12 @@ impl TorchBatch {
 
     pub(super) fn propose(
         &self,
-        rows: &mut Tensors,
+        rows: &Tensors,
         from: usize,
         floors: &[f32],
         hits: &mut Vec<Hit>,
     ) -> Option<usize> {
-        rows.place();
+        assert_eq!(rows.waiting_rows, 0, "rows are settled before they are met");
         let end = self.lates.iter().map(|late| late.rows).max()?;
         let block = from..rows.block(from).min(end);
         if block.is_empty() {

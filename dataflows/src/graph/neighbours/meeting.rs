@@ -1,0 +1,310 @@
+//! New members of a cell meet others: the product proposes, canonical scores decide. Nothing of the cell changes meanwhile, so that several
+//! meetings may go on at a time.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::super::product::bound::lowered;
+use super::super::product::{Deeper, Hit, Lates};
+use super::super::score::near;
+use super::super::vector::Vector;
+use super::draft::Draft;
+use super::part::Member;
+use super::rules::Rules;
+
+/// Members of a part, as a meeting sees them.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub(super) members: &'a [Member],
+    pub(super) deeper: Option<&'a Deeper>,
+}
+
+/// What holds for a meeting.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) rules: &'a Rules,
+    /// Whether the product sees whole vectors.
+    pub(super) whole: bool,
+    /// How far a fast score can be below the canonical one; with whole vectors, above it too.
+    pub(super) error: f32,
+    /// How far what a second look gives can be below the canonical score, or above it.
+    pub(super) second_error: f64,
+    /// Whose members are new.
+    pub(super) late: Side<'a>,
+    /// Whose members they meet.
+    pub(super) row: Side<'a>,
+    /// Whether both are the same part.
+    pub(super) one_part: bool,
+}
+
+/// New members of one part that meet members of another (or the same) together.
+pub(super) struct Meeting {
+    pub(super) lates: Range<usize>,
+    /// The first member they meet.
+    pub(super) first: usize,
+    pub(super) batch: Lates,
+    /// Of each late one that is a new query.
+    pub(super) drafts: Vec<Option<Draft>>,
+}
+
+/// What came of a meeting.
+pub(super) struct Met {
+    pub(super) drafts: Vec<Option<Draft>>,
+    pub(super) offers: Vec<Offer>,
+}
+
+/// A pair with its canonical score, for the list of one of the two.
+pub(super) struct Offer {
+    pub(super) late: usize,
+    pub(super) row: usize,
+    pub(super) score: f32,
+    pub(super) to_late: bool,
+}
+
+/// Rows scored with one new member at a time: four take little longer than one.
+const FOUR: usize = 4;
+
+/// A meeting that goes on.
+struct Now<'g, 'f> {
+    ground: &'g Ground<'g>,
+    meeting: Meeting,
+    /// For each row the floor of its list, lowered by the error. Changed only where rows are late themselves.
+    floors: Cow<'f, [f32]>,
+    offers: Vec<Offer>,
+}
+
+impl Ground<'_> {
+    /// Has the late ones of `meeting` meet the rows that `propose` goes through: it is given the batch, where to go on, the rows'
+    /// floors and room for hits, and returns where to go on next.
+    pub(super) fn meet<'f>(
+        &self,
+        meeting: Meeting,
+        floors: Cow<'f, [f32]>,
+        propose: impl Fn(&mut Lates, usize, &[f32], &mut Vec<Hit>) -> Option<usize>,
+    ) -> (Met, Cow<'f, [f32]>) {
+        let (mut hits, mut from, mut met) = (Vec::new(), Some(meeting.first), 0);
+        let first = meeting.first;
+        let mut now = Now { ground: self, meeting, floors, offers: Vec::new() };
+        while let Some(at) = from {
+            from = propose(&mut now.meeting.batch, at, &now.floors, &mut hits);
+            // A panel may begin with rows that are not to be met.
+            hits.retain(|hit| hit.row >= first);
+            now.look_again(&mut hits);
+            hits.sort_unstable_by(|a, b| a.late.cmp(&b.late).then(b.fast.total_cmp(&a.fast)));
+            for of_late in hits.chunk_by(|a, b| a.late == b.late) {
+                now.score(of_late);
+            }
+            hits.clear();
+            // Each time that twice as many rows were met, and at the end.
+            let rows = from.map_or(usize::MAX, |next| next - first);
+            if rows >= 2 * met {
+                met = rows;
+                now.score_all_waiting();
+            }
+        }
+        (Met { drafts: now.meeting.drafts, offers: now.offers }, now.floors)
+    }
+
+    /// Whether a row is to be offered to a query.
+    fn wants(&self, query: &Member, row: &Member) -> bool {
+        query.wants(row) && self.rules.eligible((query.id, query.pts_ns), (row.id, row.pts_ns))
+    }
+
+    /// Whether rows wait for drafts: where nothing is known of what they score at least, they would wait in vain.
+    fn waits(&self) -> bool {
+        self.whole || self.late.deeper.is_some()
+    }
+}
+
+impl Now<'_, '_> {
+    /// The place among the late ones of a row that is one of them.
+    fn late_of(&self, row: usize) -> Option<usize> {
+        let together = self.ground.one_part && self.meeting.lates.contains(&row);
+        together.then(|| row - self.meeting.lates.start)
+    }
+
+    /// Whether a hit reaches the floor of its late one, and that of its row.
+    fn reached(&mut self, hit: &Hit) -> (bool, bool) {
+        let reaches = |floor: f32| hit.fast >= floor || hit.fast.is_nan();
+        (reaches(self.meeting.batch.limits()[hit.late].floor), reaches(self.floors[hit.row]))
+    }
+
+    /// Sharpens the fast scores of hits, where that can be done, and keeps the hits that are to be scored now: rows for drafts wait.
+    fn look_again(&mut self, hits: &mut Vec<Hit>) {
+        let Ground { whole, error, second_error, late, row, .. } = *self.ground;
+        match (late.deeper, row.deeper) {
+            _ if whole => {
+                hits.retain(|hit| {
+                    let reached = self.reached(hit);
+                    reached != (false, false) && self.wait(hit, reached, lowered(hit.fast, error))
+                });
+            }
+            (Some(of_late), Some(of_row)) => {
+                // Floors are lowered by the error of fast scores, so fast scores are.
+                let errors = (second_error, second_error - f64::from(error));
+                let mut least = Vec::with_capacity(hits.len());
+                of_late.sharpen(self.meeting.lates.start, of_row, errors, hits, &mut least);
+                let mut least = least.into_iter();
+                hits.retain(|hit| {
+                    let least = least.next().unwrap_or(f32::NEG_INFINITY);
+                    let reached = self.reached(hit);
+                    reached != (false, false) && self.wait(hit, reached, least)
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Has the rows of a hit wait for the drafts that there are. Says whether one has none, and the pair is to be scored now.
+    fn wait(&mut self, hit: &Hit, (to_late, to_row): (bool, bool), least: f32) -> bool {
+        let ground = self.ground;
+        let new = self.meeting.lates.start + hit.late;
+        let (late, row) = (&ground.late.members[new], &ground.row.members[hit.row]);
+        let of_row = self.late_of(hit.row);
+        let mut now = false;
+        for (reached, late, query, row, place) in
+            [(to_late, Some(hit.late), late, row, hit.row), (to_row, of_row, row, late, new)]
+        {
+            if !reached {
+                continue;
+            }
+            let draft = late.and_then(|late| Some((late, self.meeting.drafts[late].as_mut()?)));
+            let Some((late, draft)) = draft else {
+                now = true;
+                continue;
+            };
+            draft.wait(hit.fast, place as u32, |floor| lowered(floor, ground.error));
+            if least > draft.floor() && ground.wants(query, row) {
+                draft.promise(least);
+                self.raise(late);
+            }
+        }
+        now
+    }
+
+    /// Brings the floor of a late one up to its draft's.
+    fn raise(&mut self, late: usize) {
+        let Some(draft) = &self.meeting.drafts[late] else { return };
+        let floor = lowered(draft.floor(), self.ground.error);
+        self.meeting.batch.limits()[late].floor = floor;
+        let place = self.meeting.lates.start + late;
+        if self.ground.one_part
+            && let Cow::Owned(floors) = &mut self.floors
+        {
+            floors[place] = floor;
+        }
+    }
+
+    /// Scores what waits for the drafts, which raises their floors for the rows to come.
+    fn score_all_waiting(&mut self) {
+        for late in 0..self.meeting.drafts.len() {
+            if let Some(mut draft) = self.meeting.drafts[late].take() {
+                self.ground.score_waiting(self.meeting.lates.start + late, &mut draft);
+                self.meeting.drafts[late] = Some(draft);
+                self.raise(late);
+            }
+        }
+    }
+
+    /// Scores the pairs of one new member that may change a list of either side, best first by fast score.
+    fn score(&mut self, hits: &[Hit]) {
+        let Some(late) = hits.first().map(|hit| hit.late) else { return };
+        let (ground, waits, new) = (self.ground, self.ground.waits(), self.meeting.lates.start + late);
+        let member = &ground.late.members[new];
+        // Decoded once.
+        let values = member.vector.values();
+        let mut hits = hits.iter();
+        loop {
+            ground.near(hits.as_slice().iter().map(|hit| hit.row));
+            let (mut rows, mut count) = ([(0, false, false); FOUR], 0);
+            while count < FOUR
+                && let Some(hit) = hits.next()
+            {
+                let row = &ground.row.members[hit.row];
+                let (to_late, to_row) = self.reached(hit);
+                // What waits for a draft is not scored now.
+                let drafted = |late: Option<usize>| late.is_some_and(|at| self.meeting.drafts[at].is_some());
+                let (late_waits, row_waits) =
+                    (waits && drafted(Some(late)), waits && drafted(self.late_of(hit.row)));
+                let to_late = to_late && !late_waits && ground.wants(member, row);
+                let to_row = to_row && !row_waits && ground.wants(row, member);
+                if to_late || to_row {
+                    rows[count] = (hit.row, to_late, to_row);
+                    count += 1;
+                }
+            }
+            let rows = &rows[..count];
+            let scores = ground.scores(&values, &member.vector, rows.iter().map(|(row, ..)| *row));
+            for ((row, to_late, to_row), score) in rows.iter().zip(scores) {
+                let (row, of_row) = (*row, self.late_of(*row));
+                let sides = [(*to_late, Some(late), row, true), (*to_row, of_row, new, false)];
+                for (_, late, place, to_late) in sides.into_iter().filter(|(wanted, ..)| *wanted) {
+                    let draft = late.and_then(|late| Some((late, self.meeting.drafts[late].as_mut()?)));
+                    match draft {
+                        Some((late, draft)) => {
+                            draft.push(score, place as u32);
+                            self.raise(late);
+                        }
+                        None => self.offers.push(Offer { late: new, row, score, to_late }),
+                    }
+                }
+            }
+            if count < FOUR {
+                return;
+            }
+        }
+    }
+}
+
+impl Ground<'_> {
+    /// Scores the rows that wait for a new query, as long as they may be among its best.
+    fn score_waiting(&self, new: usize, draft: &mut Draft) {
+        let waiting = draft.waiting(|floor| lowered(floor, self.error));
+        if waiting.is_empty() {
+            return;
+        }
+        let member = &self.late.members[new];
+        let values = member.vector.values();
+        let mut waiting = waiting.iter();
+        loop {
+            self.near(waiting.as_slice().iter().map(|(_, row)| *row as usize));
+            let (mut rows, mut count) = ([0; FOUR], 0);
+            while count < FOUR
+                && let Some((most, row)) = waiting.next()
+            {
+                if *most < lowered(draft.floor(), self.error) {
+                    // Nor do those after it.
+                    waiting = [].iter();
+                } else if self.wants(member, &self.row.members[*row as usize]) {
+                    rows[count] = *row;
+                    count += 1;
+                }
+            }
+            let rows = &rows[..count];
+            let scores = self.scores(&values, &member.vector, rows.iter().map(|row| *row as usize));
+            rows.iter().zip(scores).for_each(|(row, score)| draft.push(score, *row));
+            if count < FOUR {
+                return;
+            }
+        }
+    }
+
+    /// The canonical scores of at most four rows with `vector`, whose values are `values`.
+    fn scores(&self, values: &[f32], vector: &Vector, rows: impl Iterator<Item = usize>) -> [f32; FOUR] {
+        let (mut vectors, mut count) = ([vector; FOUR], 0);
+        for (at, row) in vectors.iter_mut().zip(rows) {
+            *at = &self.row.members[row].vector;
+            count += 1;
+        }
+        let mut scores = [0.0; FOUR];
+        Vector::scores(values, &vectors[..count], &mut scores[..count]);
+        scores
+    }
+
+    /// Asks for the members and vectors of the next rows to be brought near.
+    fn near(&self, rows: impl Iterator<Item = usize> + Clone) {
+        let members = self.row.members;
+        rows.clone().skip(FOUR).take(FOUR).for_each(|row| near(std::slice::from_ref(&members[row])));
+        rows.take(FOUR).for_each(|row| members[row].vector.near());
+    }
+}
