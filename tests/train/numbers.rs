@@ -1,21 +1,16 @@
-//! The loss, the optimizer and the networks against plain references; and what a step costs.
-
-use std::fs;
-use std::sync::Arc;
-use std::time::Duration;
+//! The loss, the optimizer and the networks against plain references.
 
 use kinetograph::train::loss;
 use kinetograph::train::net::Network;
-use kinetograph::train::settings::{Device, Net, Norm, Settings};
+use kinetograph::train::settings::{Device, Net, Norm};
 use kinetograph::train::sgd::Sgd;
-use kinetograph::train::trainer::Trainer;
 use kinetograph::train::triplet::Triplet;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use tch::nn::OptimizerConfig;
 use tch::{Kind as Dtype, Tensor};
 
-use super::{crop, feed, node, settings, slice};
+use super::{crop, node};
 
 /// The loss of plain rows, written out: the value and its gradient by the rows.
 fn reference(rows: &[Vec<f64>], triplets: &[Triplet], margin: f64) -> (f64, Vec<Vec<f64>>) {
@@ -150,42 +145,5 @@ fn a_device_is_named_and_missing_cuda_is_said() {
         assert!(error.to_string().starts_with("cuda:99: "), "{error}");
     } else {
         panic!("no machine has a hundred devices");
-    }
-}
-
-/// Seconds that this process has computed, all threads together: what else runs on the machine hardly shows in it.
-fn processor_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|t| t.parse::<u64>().unwrap()).sum();
-    ticks as f64 / 100.0
-}
-
-/// Prints processor seconds a step; it measures and claims nothing. `TRAIN_PAIRS` and `TRAIN_NETS` choose.
-#[test]
-#[ignore = "a measurement"]
-fn processor_seconds_a_step() {
-    let pairs: usize = std::env::var("TRAIN_PAIRS").ok().and_then(|p| p.parse().ok()).unwrap_or(32);
-    let nets = std::env::var("TRAIN_NETS").unwrap_or("small,resnet18,vgg16".into());
-    for net in nets.split(',').map(|n| n.parse::<Net>().unwrap()) {
-        for (norm, threads) in [(Norm::Group, 1), (Norm::Batch, 1)] {
-            let dir = tempfile::tempdir().unwrap();
-            let settings = Settings { net, norm, threads, batch_pairs: pairs, ..settings() };
-            let mut trainer =
-                Trainer::open(feed(vec![slice(0, 0, 100)]), settings, dir.path(), Arc::default()).unwrap();
-            trainer.take_in(Duration::ZERO).unwrap();
-            let mut seconds = Vec::new();
-            for _ in 0..6 {
-                let begun = processor_seconds();
-                trainer.step().unwrap();
-                seconds.push(processor_seconds() - begun);
-            }
-            seconds.remove(0);
-            seconds.sort_by(f64::total_cmp);
-            println!(
-                "{net} {norm:?} {pairs} pairs {threads} threads: median {:.3} s, best {:.3} s",
-                seconds[2], seconds[0]
-            );
-        }
     }
 }

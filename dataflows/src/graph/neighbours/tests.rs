@@ -20,6 +20,8 @@ use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
 use crate::id::{NodeId, SourceId, TrackId};
 
+mod searched;
+
 /// What arrives in one epoch.
 #[derive(Clone, Debug, Default)]
 struct Step {
@@ -242,98 +244,6 @@ fn at_every_epoch_all_is_as_recomputed() {
     }
 }
 
-/// Vectors close together, none with an exact half-precision form, whose fast scores differ from the canonical ones.
-#[test]
-fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
-    let mut rng = Pcg64::seed_from_u64(4);
-    for (d, n) in [(100, 150), (513, 80), (4608, 60)] {
-        let centre: Vec<f32> = (0..d).map(|_| rng.random::<f32>() - 0.5).collect();
-        let wide = |rng: &mut Pcg64, precision| {
-            let v: Vec<f32> = centre.iter().map(|c| c + 0.02 * rng.random::<f32>()).collect();
-            let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
-            Vector::new(&v.iter().map(|x| x / norm).collect::<Vec<_>>(), precision)
-        };
-        let ids: Vec<_> =
-            (0..n).map(|at| TrackId::new(SourceId(at), 0, 0).unwrap().node(0).unwrap()).collect();
-        let [singles, halves] = [Precision::F32, Precision::F16].map(|precision| -> Vec<Row> {
-            let row =
-                |id: &NodeId| Row { id: *id, pts_ns: 0, vector: wide(&mut rng, precision), known: None };
-            ids.iter().map(row).collect()
-        });
-        let step = |rows: &[Row], diff| Step {
-            rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
-            ..Step::default()
-        };
-        for (rows, storage, shares, sketching) in [
-            (&singles, Storage::F32, 1, Sketching::Never),
-            (&singles, Storage::F16, 1, Sketching::Never),
-            (&singles, Storage::Bytes, 1, Sketching::Never),
-            (&singles, Storage::F16, 2, Sketching::First(20)),
-            (&singles, Storage::Bytes, 2, Sketching::Twice(5, 20)),
-            (&halves, Storage::F16, 1, Sketching::Never),
-            (&halves, Storage::F32, 1, Sketching::First(7)),
-            (&halves, Storage::F16, 1, Sketching::Twice(2, 30)),
-            (&halves, Storage::Bytes, 1, Sketching::Never),
-        ] {
-            let (first, later) = rows.split_at(40);
-            let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
-            for kernel in KernelKind::all_here() {
-                let what = format!("d {d}, {storage:?}, {sketching:?}, {kernel:?}");
-                let settings = Settings { storage, shares, sketching, kernel, ..settings(5, 1) };
-                let outputs = run(&steps, &settings, shares, 1);
-                assert_as_recomputed(&steps, &settings, &outputs, &what);
-            }
-        }
-    }
-}
-
-/// Enough rows that floors rise in many steps, some of them equal, come, go and come back; new ones meet them on several threads.
-#[test]
-fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
-    let mut rng = Pcg64::seed_from_u64(14);
-    let d = 40;
-    let centres: Vec<Vec<f32>> =
-        (0..12).map(|_| (0..d).map(|_| rng.random::<f32>() - 0.5).collect()).collect();
-    let mut rows: Vec<Row> = Vec::new();
-    for at in 0..2600 {
-        let id = TrackId::new(SourceId(at % 300), 0, u64::from(at / 300)).unwrap().node(0).unwrap();
-        let vector = if at % 50 == 7 {
-            rows[at as usize / 2].vector.clone()
-        } else {
-            let centre = &centres[rng.random_range(0..centres.len())];
-            let v: Vec<f32> = centre.iter().map(|c| c + 0.2 * (rng.random::<f32>() - 0.5)).collect();
-            let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
-            v.iter().map(|x| x / norm).collect()
-        };
-        rows.push(Row { id, pts_ns: u64::from(at / 300) * 3_000_000_000, vector, known: None });
-    }
-    let step = |rows: &[Row], diff| Step {
-        rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
-        ..Step::default()
-    };
-    // Large enough for a sketch to be chosen from the first epoch on.
-    let steps = [
-        step(&rows[..1100], 1),
-        step(&rows[1100..1900], 1),
-        step(&rows[300..420], -1),
-        step(&rows[1900..], 1),
-        step(&rows[300..420], 1),
-    ];
-    for (storage, sketching, shares, threads) in [
-        (Storage::Bytes, Sketching::Never, 1, 3),
-        (Storage::F32, Sketching::Never, 1, 2),
-        (Storage::F32, Sketching::Twice(6, 24), 1, 3),
-        (Storage::F16, Sketching::Twice(3, 16), 2, 2),
-        (Storage::Bytes, Sketching::Measured, 1, 1),
-        (Storage::F32, Sketching::First(8), 1, 2),
-    ] {
-        let settings = Settings { storage, sketching, shares, threads, ..settings(5, 1) };
-        let outputs = run(&steps, &settings, shares, 1);
-        let what = format!("{storage:?}, {sketching:?}, {shares} shares, {threads} threads");
-        assert_as_recomputed(&steps, &settings, &outputs, &what);
-    }
-}
-
 #[test]
 fn a_cell_that_divides_leaves_its_lists_to_its_children() {
     let mut rng = Pcg64::seed_from_u64(12);
@@ -439,72 +349,5 @@ fn what_does_not_fit_is_told_and_the_rest_goes_on() {
         let misfits: Vec<_> = [0, 1, 2].map(|epoch| at(&outputs.misfits, epoch).len()).into();
         assert_eq!(misfits, [1, 2, 4], "{:?}", at(&outputs.misfits, 2));
         assert_eq!(at(&outputs.neighbours, 2).len(), 3);
-    }
-}
-
-/// Prints how many inserts a second one worker takes, in batches of 100; asserts only that what it built is right for some.
-#[test]
-fn throughput_of_inserts() {
-    let (n, d) = if std::env::var_os("KINETOGRAPH_MEASURE").is_some() { (20_000, 512) } else { (600, 64) };
-    let mut rng = Pcg64::seed_from_u64(3);
-    let centres: Vec<Vec<f32>> =
-        (0..40).map(|_| (0..d).map(|_| rng.random::<f32>() - 0.5).collect()).collect();
-    let rows: Vec<Row> = (0..n)
-        .map(|at| {
-            let v: Vec<f32> =
-                centres[at % 40].iter().map(|c| c + 0.5 * (rng.random::<f32>() - 0.5)).collect();
-            let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
-            let id = TrackId::new(SourceId(at as u32 % 7), at as u64 / 7, 0).unwrap().node(0).unwrap();
-            let vector = v.iter().map(|x| x / norm).collect();
-            Row { id, pts_ns: at as u64 * 1_000_000_000, vector, known: None }
-        })
-        .collect();
-    let cap = n / 5 + 96;
-    for (what, cap) in [("one cell", usize::MAX), ("growing cells", cap)] {
-        let rows = rows.clone();
-        timely::execute_directly(move |worker| {
-            let settings = Settings {
-                codebook: CodebookKind::Growing { cap, try_every_epochs: 1 },
-                ..Settings::default()
-            };
-            let vectors: BTreeMap<_, _> = rows.iter().map(|row| (row.id, row.vector.clone())).collect();
-            let mut deciding = super::super::policy::Deciding::new(settings.clone());
-            let (mut probe, outputs) = (Handle::new(), Outputs::default());
-            let (mut input, mut decisions) = worker.dataflow::<Epoch, _, _>(|scope| {
-                let (row_input, rows) = scope.new_input::<Vec<(Row, Epoch, Diff)>>();
-                let (decision_input, decisions) = scope.new_input::<Vec<((u64, Decision), Epoch, Diff)>>();
-                let scored = outputs.scored.clone();
-                let all = neighbours(rows.as_collection(), decisions.as_collection(), &settings, scored);
-                collect(all.cells, &outputs.cells, &mut probe);
-                collect(all.neighbours, &outputs.neighbours, &mut probe);
-                (row_input, decision_input)
-            });
-            let mut codebook = Codebook::default();
-            let begun = std::time::Instant::now();
-            for (epoch, batch) in rows.chunks(100).enumerate() {
-                batch.iter().for_each(|row| input.send((row.clone(), epoch as u64, 1)));
-                input.advance_to(epoch as u64 + 1);
-                decisions.advance_to(epoch as u64 + 1);
-                worker.step_while(|| probe.less_than(input.time()));
-                for ((node, cell), _, diff) in outputs.cells.lock().unwrap().drain(..) {
-                    deciding.change(node, cell, diff);
-                }
-                let taken = deciding.decide(epoch as u64, &codebook, |node| vectors.get(&node).cloned());
-                for (order, decision) in taken.into_iter().enumerate() {
-                    codebook.apply(&decision).unwrap();
-                    decisions.send(((order as u64, decision), epoch as u64 + 1, 1));
-                }
-                if (epoch + 1) * 100 * 2 == n || (epoch + 1) * 100 == n {
-                    let count = (epoch + 1) * 100;
-                    println!(
-                        "{what}: {count} x {d}, {:.0} inserts/s, {} leaves, {} scores",
-                        count as f64 / begun.elapsed().as_secs_f64(),
-                        codebook.leaves().count(),
-                        outputs.scored.load(Ordering::Relaxed),
-                    );
-                }
-            }
-            assert_eq!(at(&outputs.neighbours, Epoch::MAX).len(), n);
-        });
     }
 }
