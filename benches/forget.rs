@@ -31,6 +31,10 @@ use rand_pcg::Pcg64Mcg;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DIM: usize = 256;
 const SOURCES: u32 = 50;
 const TRACKS_A_SOURCE: u64 = 100;

@@ -31,6 +31,10 @@ use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Records written at a time.
 const BATCH: usize = 100_000;
 /// Tracks that look alike.

@@ -1,9 +1,11 @@
 //! Bytes that are allocated, counted from when it is asked for.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
-/// The system's allocator, which counts.
+use mimalloc::MiMalloc;
+
+/// The program's allocator, which counts.
 struct Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
@@ -15,30 +17,30 @@ fn count(bytes: isize) {
     }
 }
 
-// SAFETY: every call is handed on to the system's allocator as it is.
+// SAFETY: every call is handed on to the program's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
+        // SAFETY: the caller's promises are those that `MiMalloc` asks for.
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc_zeroed(layout) }
+        // SAFETY: the caller's promises are those that `MiMalloc` asks for.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: `block` came from `System` with this layout.
-        unsafe { System.dealloc(block, layout) }
+        // SAFETY: `block` came from `MiMalloc` with this layout.
+        unsafe { MiMalloc.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize - layout.size() as isize);
-        // SAFETY: `block` came from `System` with this layout.
-        unsafe { System.realloc(block, layout, size) }
+        // SAFETY: `block` came from `MiMalloc` with this layout.
+        unsafe { MiMalloc.realloc(block, layout, size) }
     }
 }
 
