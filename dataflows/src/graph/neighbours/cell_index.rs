@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use super::super::cells::Query;
 use super::super::node::{List, Row};
-use super::super::product::{Basis, Sketch, Sketching};
+use super::super::product::{Basis, Late, Sketch, Sketching};
 use super::best::Best;
 use super::gone::Gone;
 use super::heritage::Heritage;
@@ -54,6 +54,10 @@ pub(super) type Before = HashMap<NodeId, Option<List>>;
 
 /// Members a cell has before it is worth choosing what the product sees of them.
 const SKETCH_FROM: usize = 512;
+
+/// Values of rows that go, above which it is quicker to look into every list than to let the product say which ones to look into. In tests
+/// a few rows have more.
+const LOOK_INTO_LISTS: usize = if cfg!(test) { 24 } else { 16 * 1024 };
 
 #[derive(Debug)]
 pub(super) struct CellIndex {
@@ -119,6 +123,7 @@ impl CellIndex {
         let heritage = heritages.max_by_key(of_rows);
         let was_open = self.rows >= self.rules.min_rows;
         let gone: Gone = changes.gone_rows.iter().copied().collect();
+        let listing = if gone.is_empty() { Vec::new() } else { self.listing(&gone) };
         let mut before = Before::new();
         let by_node = self.by_node(changes, &mut outcome.refused);
         let mut arrivals = Vec::new();
@@ -127,7 +132,7 @@ impl CellIndex {
             arrivals.extend(self.change(id, change));
         }
         if !gone.is_empty() {
-            self.forget(&gone, &mut arrivals, &mut before);
+            self.forget(&gone, listing, &mut arrivals, &mut before);
         }
 
         if let Some(heritage) = heritage {
@@ -280,29 +285,44 @@ impl CellIndex {
         }
     }
 
-    /// Takes the rows that are gone out of the lists. A query left with too few starts anew, among the arrivals.
-    fn forget(&mut self, gone: &Gone, arrivals: &mut Vec<Member>, before: &mut Before) {
+    /// Queries that have one of the rows in their lists that will be `gone`. Where few go the product says which lists to look into: a row of
+    /// a list scores no less than the list's floor.
+    fn listing(&self, gone: &Gone) -> Vec<NodeId> {
+        let has = |member: &&Member| member.best.has(|node| gone.has(node));
+        if let [Part { members, rows, floors, .. }] = &self.parts[..]
+            && let Some(rows) = rows.shared()
+            && gone.len() * self.sketch.values(self.length) <= LOOK_INTO_LISTS
+        {
+            let places = gone.iter().filter_map(|id| Some(self.slots.get(&id)?.1));
+            let late = Late { rows: members.len(), floor: f32::INFINITY };
+            let mut batch = rows.lates(places.map(|at| (at, late)));
+            let mut reached = vec![false; members.len()];
+            let (mut hits, mut from) = (Vec::new(), Some(0));
+            while let Some(at) = from {
+                from = batch.propose_shared(rows, at, floors, &mut hits);
+                hits.drain(..).for_each(|hit| reached[hit.row] = true);
+            }
+            let reached =
+                members.iter().zip(reached).filter(|(_, reached)| *reached).map(|(member, _)| member);
+            return reached.filter(has).map(|member| member.id).collect();
+        }
+        let members = self.parts.iter().flat_map(|part| &part.members);
+        members.filter(has).map(|member| member.id).collect()
+    }
+
+    /// Takes the rows that are gone out of the lists of the queries `listing`. A query left with too few starts anew, among the arrivals.
+    fn forget(&mut self, gone: &Gone, listing: Vec<NodeId>, arrivals: &mut Vec<Member>, before: &mut Before) {
         let k = self.rules.k;
         for member in arrivals.iter_mut().filter(|m| m.query == Role::Old) {
             if !member.best.remove(|node| gone.has(node), k) {
                 (member.query, member.best) = (Role::New, Best::new());
             }
         }
-        let mut short = Vec::new();
-        for part in 0..self.parts.len() {
-            for at in 0..self.parts[part].members.len() {
-                if self.parts[part].members[at].best.has(|node| gone.has(node)) {
-                    let id = self.parts[part].members[at].id;
-                    self.remember(id, before);
-                    if !self.parts[part].members[at].best.remove(|node| gone.has(node), k) {
-                        short.push(id);
-                    }
-                }
-            }
-        }
-        for id in short {
-            if let Some(slot) = self.slots.get(&id).copied() {
-                let member = self.take(slot);
+        for id in listing {
+            let Some((part, at)) = self.slots.get(&id).copied() else { continue };
+            self.remember(id, before);
+            if !self.parts[part].members[at].best.remove(|node| gone.has(node), k) {
+                let member = self.take((part, at));
                 arrivals.push(Member { query: Role::New, best: Best::new(), ..member });
             }
         }

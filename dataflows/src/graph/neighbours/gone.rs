@@ -27,6 +27,14 @@ impl Gone {
         self.nodes.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().copied()
+    }
+
     pub(super) fn has(&self, node: NodeId) -> bool {
         let (word, bit) = bit(node);
         self.filter[word] & bit != 0 && self.nodes.contains(&node)

@@ -95,9 +95,10 @@ impl Ground<'_> {
                 now.score(of_late);
             }
             hits.clear();
-            // Each time that twice as many rows were met, and at the end.
+            // At the end; and where scores raise floors much more than what is known without them, each time that twice as many rows
+            // were met.
             let rows = from.map_or(usize::MAX, |next| next - first);
-            if rows >= 2 * met {
+            if from.is_none() || (!self.whole && rows >= 2 * met) {
                 met = rows;
                 now.score_all_waiting();
             }

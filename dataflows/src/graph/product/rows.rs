@@ -142,21 +142,31 @@ impl Rows {
     /// The rows in `places` that are to meet others as `lates` has it, one for each.
     pub fn lates(&mut self, places: Range<usize>, lates: Vec<Late>) -> Lates {
         match self {
-            Rows::Own(panels) => {
+            Rows::Own(panels) => Shared::Own(panels).lates(places.zip(lates)),
+            Rows::Steps(panels) => Shared::Steps(panels).lates(places.zip(lates)),
+            #[cfg(feature = "torch")]
+            Rows::Torch(tensors) => Lates::Torch(tensors.lates(places, lates)),
+        }
+    }
+}
+
+impl Shared<'_> {
+    /// The rows in some places that are to meet others.
+    pub fn lates(self, lates: impl Iterator<Item = (usize, Late)>) -> Lates {
+        match self {
+            Shared::Own(panels) => {
                 let (mut batch, mut row) = (Batch::new(panels.d(), Kernel::best()), Vec::new());
-                for (at, late) in places.zip(lates) {
+                for (at, late) in lates {
                     panels.read(at, &mut row);
                     batch.push(&row, late);
                 }
                 Lates::Own(batch)
             }
-            Rows::Steps(panels) => {
+            Shared::Steps(panels) => {
                 let mut batch = StepBatch::new(panels, StepsKernel::best());
-                places.zip(lates).for_each(|(at, late)| batch.push(panels, at, late));
+                lates.for_each(|(at, late)| batch.push(panels, at, late));
                 Lates::Steps(batch)
             }
-            #[cfg(feature = "torch")]
-            Rows::Torch(tensors) => Lates::Torch(tensors.lates(places, lates)),
         }
     }
 }
