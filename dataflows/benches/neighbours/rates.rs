@@ -60,6 +60,8 @@ type Lists = Arc<Mutex<HashMap<NodeId, List>>>;
 
 struct Measured {
     load_s: f64,
+    /// From half of the rows to all.
+    doubling_s: f64,
     insert_s: f64,
     delete_s: f64,
     scored: u64,
@@ -134,11 +136,12 @@ pub(crate) fn measure(task: &Task) {
     let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching, shared, precision, kernel } =
         task;
     let of = if file.is_some() { "file" } else { "clustered" };
-    let Measured { load_s, insert_s, delete_s, scored, cells } = measured;
+    let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
+        rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
         rate(*inserts, delete_s),
         scored as f64 / *inserts as f64,
@@ -260,14 +263,19 @@ fn run(
     };
 
     let begun = Instant::now();
-    rows[..task.rows].chunks(LOAD).for_each(|rows| {
+    let (first, second) = rows[..task.rows].split_at(task.rows / 2);
+    first.chunks(LOAD).for_each(|rows| {
+        step(rows, 1);
+    });
+    let half = Instant::now();
+    second.chunks(LOAD).for_each(|rows| {
         step(rows, 1);
     });
     // Until the codebook is at rest.
     (0..8).for_each(|_| {
         step(&[], 1);
     });
-    let load_s = begun.elapsed().as_secs_f64();
+    let (load_s, doubling_s) = (begun.elapsed().as_secs_f64(), half.elapsed().as_secs_f64());
     let (before, begun, mut cells) = (scored.load(Ordering::Relaxed), Instant::now(), 0);
     rows[task.rows..].chunks(task.batch).for_each(|rows| cells = step(rows, 1));
     let insert_s = begun.elapsed().as_secs_f64();
@@ -280,5 +288,7 @@ fn run(
         step(rows, -1);
     });
     let delete_s = begun.elapsed().as_secs_f64();
-    sender.send(Measured { load_s, insert_s, delete_s, scored, cells }).expect("the program waits");
+    sender
+        .send(Measured { load_s, doubling_s, insert_s, delete_s, scored, cells })
+        .expect("the program waits");
 }
