@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::super::Diff;
 use super::super::codebook::{Codebook, CodebookError, Decision};
 use super::super::node::{CellId, GroupId, Row};
@@ -68,7 +70,7 @@ pub(super) struct Places {
     /// d, as the first vector seen has it.
     length: Option<usize>,
     codebook: Codebook,
-    places: BTreeMap<NodeId, Place>,
+    places: HashMap<NodeId, Place>,
     /// The nodes that each cell stores, so that a decision costs what its cells hold, not all there is.
     stored: BTreeMap<CellId, BTreeSet<NodeId>>,
 }
@@ -88,7 +90,7 @@ impl Places {
             look_into,
             length: None,
             codebook: Codebook::default(),
-            places: BTreeMap::new(),
+            places: HashMap::new(),
             stored: BTreeMap::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! What a cell that divides leaves to those that take its rows: who was there, and each query's best rows.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::best::Best;
 use super::part::{Member, Role};
