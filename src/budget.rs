@@ -9,6 +9,7 @@ pub mod memory;
 
 pub use evicting::Evicting;
 
+use kinetograph_dataflows::graph::vector::Precision;
 use serde::{Deserialize, Serialize};
 
 /// How many nodes, and which go first.
@@ -35,10 +36,10 @@ pub enum Policy {
 }
 
 impl Settings {
-    /// The budget in nodes, for vectors of `dim` values and lists of `k` entries.
-    pub fn nodes(&self, dim: usize, k: usize) -> usize {
+    /// The budget in nodes, for vectors of `dim` values kept in `precision` and lists of `k` entries.
+    pub fn nodes(&self, dim: usize, precision: Precision, k: usize) -> usize {
         match self.nodes {
-            0 => memory::nodes(memory::bytes(), dim, k),
+            0 => memory::nodes(memory::bytes(), dim, precision, k),
             nodes => nodes,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use kinetograph_dataflows::graph::vector::Precision;
+
 /// What is assumed where the system does not tell.
 const UNKNOWN: u64 = 8 << 30;
 /// One part in so many of the memory is the graph's; the rest is for decoding, training and the disk cache.
@@ -20,9 +22,13 @@ pub fn bytes() -> u64 {
     limits.into_iter().flatten().min().unwrap_or(UNKNOWN)
 }
 
-/// Nodes whose graph fits into half of `bytes`, with vectors of `dim` values and lists of `k` entries. At least one.
-pub fn nodes(bytes: u64, dim: usize, k: usize) -> usize {
-    let node = VECTORS * 4 * dim as u64 + ENTRY * k as u64 + REST;
+/// Nodes whose graph fits into half of `bytes`, with vectors of `dim` values kept in `precision` and lists of `k` entries. At least one.
+pub fn nodes(bytes: u64, dim: usize, precision: Precision, k: usize) -> usize {
+    let value = match precision {
+        Precision::F32 => 4,
+        Precision::F16 => 2,
+    };
+    let node = VECTORS * value * dim as u64 + ENTRY * k as u64 + REST;
     usize::try_from(bytes / SHARE / node).unwrap_or(usize::MAX).max(1)
 }
 
@@ -49,9 +55,11 @@ mod tests {
 
     #[test]
     fn longer_vectors_leave_room_for_fewer_nodes() {
-        assert!(nodes(16 << 30, 4608, 10) < nodes(16 << 30, 512, 10));
-        assert_eq!(nodes(0, 512, 10), 1);
-        let million = nodes(24 << 30, 512, 10);
+        let singles = |bytes, dim| nodes(bytes, dim, Precision::F32, 10);
+        assert!(singles(16 << 30, 4608) < singles(16 << 30, 512));
+        assert_eq!(singles(16 << 30, 512), nodes(16 << 30, 1024, Precision::F16, 10));
+        assert_eq!(singles(0, 512), 1);
+        let million = singles(24 << 30, 512);
         assert!((1_000_000..4_000_000).contains(&million), "{million} nodes in 24 GiB");
     }
 }

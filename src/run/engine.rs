@@ -97,7 +97,7 @@ pub fn run_over(
     let (decisions_in, decisions) = bounded(4096);
     let nothing_to_read = enlisted.named.is_empty() && !enlisted.failed.is_empty();
     let until_idle = options.until_idle || options.batch || nothing_to_read;
-    let budget = config.budget.nodes(embedder.dim(), config.graph.neighbours.k);
+    let budget = config.budget.nodes(embedder.dim(), embedder.precision(), config.graph.neighbours.k);
     let mesh_lines = Arc::new(Cuttable::new(&met.mesh)?);
     let (link, agreed) = match &options.cluster {
         Some(cluster) if member.of > 1 => {
