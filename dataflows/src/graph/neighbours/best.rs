@@ -1,6 +1,7 @@
 //! The best entries of one query in one cell, kept exact under inserts and deletes of rows.
 
 use super::super::node::{List, Neighbour};
+use super::super::score::near;
 use crate::id::NodeId;
 
 /// The nearest eligible rows of one query in one cell, best first. It holds up to `k` entries and some spare ones, `full` in all,
@@ -62,6 +63,11 @@ impl Best {
             // Rows that do not reach the floor are not offered any more.
             self.complete_to = self.entries.last().copied();
         }
+    }
+
+    /// Asks for the entries to be brought near.
+    pub(super) fn near(&self) {
+        near(&self.entries);
     }
 
     /// Whether an entry is one of the rows that `gone` tells.

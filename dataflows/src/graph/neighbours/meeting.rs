@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::slice;
 
 use super::super::product::bound::lowered;
 use super::super::product::{Deeper, Hit, Lates};
@@ -135,6 +136,13 @@ impl Now<'_, '_> {
         let Ground { whole, error, second_error, late, row, .. } = *self.ground;
         match (late.deeper, row.deeper) {
             _ if whole => {
+                hits.retain(|hit| {
+                    let reaches = self.reached(hit) != (false, false);
+                    if reaches {
+                        near(slice::from_ref(&row.members[hit.row]));
+                    }
+                    reaches
+                });
                 hits.retain(|hit| {
                     let reached = self.reached(hit);
                     reached != (false, false) && self.wait(hit, reached, lowered(hit.fast, error))
@@ -305,7 +313,7 @@ impl Ground<'_> {
     /// Asks for the members and vectors of the next rows to be brought near.
     fn near(&self, rows: impl Iterator<Item = usize> + Clone) {
         let members = self.row.members;
-        rows.clone().skip(FOUR).take(FOUR).for_each(|row| near(std::slice::from_ref(&members[row])));
+        rows.clone().skip(FOUR).take(FOUR).for_each(|row| near(slice::from_ref(&members[row])));
         rows.take(FOUR).for_each(|row| members[row].vector.near());
     }
 }

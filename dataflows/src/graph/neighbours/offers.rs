@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::thread;
+use std::{slice, thread};
 
 use super::super::node::Neighbour;
 use super::super::product::Late;
-use super::super::score::Score;
+use super::super::score::{Score, near};
 use super::cell_index::{Before, CellIndex};
 use super::draft::Draft;
-use super::meeting::{Ground, Meeting, Met, Side};
+use super::meeting::{Ground, Meeting, Met, Offer, Side};
 use super::part::{Part, Role};
 
 /// A member: its part, and its place there.
@@ -45,6 +45,9 @@ impl News {
 
 /// Products of values that are worth a thread of their own. In tests almost any are.
 const WORTH_A_THREAD: usize = if cfg!(test) { 64 } else { 1 << 24 };
+
+/// Offers that are carried out before the list of a later one is asked for, and again as many before its member is.
+const AHEAD: usize = 4;
 
 impl CellIndex {
     /// Offers every pair with a new member to both sides. Returns how many pairs there were.
@@ -196,9 +199,18 @@ impl CellIndex {
 
     /// Takes in what came of a meeting of `lates`.
     fn take_in(&mut self, met: Met, lates: Range<usize>, (part, other): (usize, usize), before: &mut Before) {
-        for offer in met.offers {
+        let sides = |offer: &Offer| {
             let (late, row) = ((part, offer.late), (other, offer.row));
-            let (query, row) = if offer.to_late { (late, row) } else { (row, late) };
+            if offer.to_late { (late, row) } else { (row, late) }
+        };
+        for (at, offer) in met.offers.iter().enumerate() {
+            if let Some(soon) = met.offers.get(at + 2 * AHEAD) {
+                near(slice::from_ref(self.member(sides(soon).0)));
+            }
+            if let Some(soon) = met.offers.get(at + AHEAD) {
+                self.member(sides(soon).0).best.near();
+            }
+            let (query, row) = sides(offer);
             self.offer(query, row, Score(offer.score), before);
         }
         for (draft, at) in met.drafts.into_iter().zip(lates) {
