@@ -244,6 +244,39 @@ fn at_every_epoch_all_is_as_recomputed() {
     }
 }
 
+/// The long form is `make soak-graph`: parts of 100 rounds, each with a seed and settings of its own.
+#[test]
+fn soak() {
+    let rounds: u64 = std::env::var("KINETOGRAPH_SOAK_ROUNDS").map_or(200, |n| n.parse().unwrap());
+    for part in 0..rounds.div_ceil(100) {
+        let mut rng = Pcg64::seed_from_u64(5000 + part);
+        let (workers, at_once, steps_of_part) = (1 + part as usize % 3, rng.random_range(1..8), 100);
+        let sketching = match rng.random_range(0..4) {
+            0 => Sketching::Never,
+            1 => Sketching::Measured,
+            2 => Sketching::First(rng.random_range(1..=8)),
+            _ => Sketching::Twice(rng.random_range(1..8), 8),
+        };
+        let storage = [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words][rng.random_range(0..4)];
+        let min_cell = if rng.random_bool(0.2) { rng.random_range(1..10) } else { 0 };
+        let settings = Settings {
+            codebook: CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell },
+            shares: rng.random_range(1..=3),
+            threads: rng.random_range(1..=3),
+            storage,
+            sketching,
+            ..settings(rng.random_range(1..=10), rng.random_range(1..=4))
+        };
+        let mut steps = Vec::new();
+        random_steps(steps_of_part, &mut rng, &mut steps);
+        let outputs = run(&steps, &settings, workers, at_once);
+        let what = format!("part {part}, {workers} workers, {at_once} epochs at once, {settings:?}");
+        assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
+        assert_as_recomputed(&steps, &settings, &outputs, &what);
+        println!("neighbours, part {part}: 100 rounds on {workers} workers: no difference");
+    }
+}
+
 #[test]
 fn a_cell_that_divides_leaves_its_lists_to_its_children() {
     let mut rng = Pcg64::seed_from_u64(12);
