@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::super::Diff;
 use super::super::codebook::{Codebook, CodebookError, Decision};
 use super::super::node::{CellId, GroupId, Row};
+use super::super::product::bound::LONGEST;
 use super::Query;
 use crate::id::NodeId;
 
@@ -45,6 +46,9 @@ pub enum Misfit {
     /// A vector with values that are infinite or undefined.
     #[error("node {0} has a vector that is not finite; it is left out")]
     NotFinite(NodeId),
+    /// A vector whose scores could overflow: longer than [`LONGEST`].
+    #[error("node {0} has a vector longer than {LONGEST:e}; it is left out")]
+    TooLong(NodeId),
     /// A second row of one id.
     #[error("node {0} is already there; the newer row replaces it")]
     Twice(NodeId),
@@ -256,8 +260,12 @@ impl Places {
     fn enter(&mut self, row: Row, moves: &mut Moves) -> Result<Place, Misfit> {
         let id = row.id;
         self.fits(row.vector.len(), || format!("node {id}"))?;
-        if !row.vector.score(&row.vector).0.is_finite() {
+        let squared = row.vector.score(&row.vector).0;
+        if !squared.is_finite() {
             return Err(Misfit::NotFinite(id));
+        }
+        if squared > LONGEST * LONGEST {
+            return Err(Misfit::TooLong(id));
         }
         let known = row.known.clone();
         let row = Arc::new(Row { known: None, ..row });

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::slice;
 
-use super::super::product::bound::lowered;
+use super::super::product::bound::{at_least, lowered};
 use super::super::product::{Deeper, Hit, Lates};
 use super::super::score::near;
 use super::super::vector::Vector;
@@ -145,7 +145,7 @@ impl Now<'_, '_> {
                 });
                 hits.retain(|hit| {
                     let reached = self.reached(hit);
-                    reached != (false, false) && self.wait(hit, reached, lowered(hit.fast, error))
+                    reached != (false, false) && self.wait(hit, reached, at_least(hit.fast, error))
                 });
             }
             (Some(of_late), Some(of_row)) => {

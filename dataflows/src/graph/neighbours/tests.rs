@@ -20,6 +20,7 @@ use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
 use crate::id::{NodeId, SourceId, TrackId};
 
+mod odd;
 mod searched;
 
 /// What arrives in one epoch.

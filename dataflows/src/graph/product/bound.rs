@@ -12,7 +12,9 @@
 //!   through more than d - 1 additions (and sums that begin at 0 add it without rounding). So this is our own kernel's bound, and that
 //!   of any other that multiplies and adds f32 as IEEE 754 has it, however it blocks and splits.
 //!
-//! So the two differ by at most (g(d + 1) + g(d / 16 + 6)) |a| |b| + 2 d 2^-150 (1 + g).
+//! So the two differ by at most (g(d + 1) + g(d / 16 + 6)) |a| |b| + 2 d 2^-150 (1 + g), as long as nothing overflows: vectors are no longer than
+//! [`LONGEST`], else they are no nodes. Values that half precision does not hold are stored as infinite ones, further off than any bound; then every
+//! pair is proposed.
 //!
 //! Rows stored in fewer bits are other vectors: b' for b. Then a b' is off by another |a| |b - b'|, where |b - b'| is not
 //! estimated but measured when b is stored; it is 0 when b's values have an exact half-precision form. Where a is stored, too, it is
@@ -57,6 +59,9 @@
 //! numbers, and all that is added up after it is in f64.
 
 use super::basis::Basis;
+
+/// The longest vector whose scores cannot overflow, whatever is made of them here.
+pub const LONGEST: f32 = 1e15;
 
 /// The unit roundoff of f32.
 const U: f64 = 1.0 / (1 << 24) as f64;
@@ -168,7 +173,8 @@ impl Shadow {
     ) -> f64 {
         // Fewer than 16 sums and products in f64 of what is no longer than this.
         let rounded = 4.0 * (norm + longest + stored_off).powi(2) * 16.0 * f64::EPSILON;
-        (deeper.apart(norm) + self.fast(by, longest, stored_off) + rounded) * SLACK
+        let bound = (deeper.apart(norm) + self.fast(by, longest, stored_off) + rounded) * SLACK;
+        if bound.is_nan() { f64::INFINITY } else { bound }
     }
 }
 
@@ -177,10 +183,10 @@ fn canonical(d: usize, norm: f64) -> f64 {
     gamma(d / 16 + 6) * norm * norm
 }
 
-/// g(m).
+/// g(m); infinite where there is no such bound.
 fn gamma(roundings: usize) -> f64 {
     let roundings = roundings as f64 * U;
-    roundings / (1.0 - roundings)
+    if roundings < 1.0 { roundings / (1.0 - roundings) } else { f64::INFINITY }
 }
 
 /// What products that underflow are off by, over both sums of `d`.
@@ -188,9 +194,9 @@ fn underflow(d: usize) -> f64 {
     4.0 * d as f64 * f64::from(f32::from_bits(1))
 }
 
-/// The next f32, with room for the roundings of the bound itself.
+/// The next f32, with room for the roundings of the bound itself. A bound that is undefined, as it is where a length is infinite, is infinite.
 pub(super) fn rounded_up(bound: f64) -> f32 {
-    let bound = bound * SLACK;
+    let bound = if bound.is_nan() { f64::INFINITY } else { bound * SLACK };
     let rounded = bound as f32;
     if f64::from(rounded) < bound { rounded.next_up() } else { rounded }
 }
@@ -199,6 +205,11 @@ pub(super) fn rounded_up(bound: f64) -> f32 {
 pub fn lowered(floor: f32, error: f32) -> f32 {
     // The difference is rounded, by less than the step to the next value. An infinite floor lets nothing in.
     if floor == f32::INFINITY { floor } else { (floor - error).next_down() }
+}
+
+/// What a canonical score is at least, if the fast one is `fast` and neither further above it than `error` nor beyond what an f32 holds.
+pub fn at_least(fast: f32, error: f32) -> f32 {
+    if fast.is_finite() && error.is_finite() { lowered(fast, error) } else { f32::NEG_INFINITY }
 }
 
 /// The length of `vector`, rounded up.

@@ -112,8 +112,9 @@ impl Pairs<'_> {
             let middle = single(hit.fast) + along - single(a.left_first) * single(b.left_first);
             let lost = single(a.length) * single(b.off) + single(a.off) * (single(b.length) + single(b.off));
             let around = lost + single(a.left) * single(b.left);
-            // Rounded to f32: to the next value below or above.
-            least.push(((middle - around - self.errors.0) as f32).next_down());
+            // Rounded to f32: to the next value below or above. Nothing is known of what an infinite score stands for.
+            let lower = ((middle - around - self.errors.0) as f32).next_down();
+            least.push(if hit.fast.is_finite() { lower } else { f32::NEG_INFINITY });
             hit.fast = hit.fast.min(((middle + around + self.errors.1) as f32).next_up());
         }
     }

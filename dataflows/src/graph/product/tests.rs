@@ -5,7 +5,7 @@ use rand_pcg::Pcg64;
 
 use std::sync::Arc;
 
-use super::bound::{Arithmetic, error, lowered, norm};
+use super::bound::{Arithmetic, at_least, error, lowered, norm};
 use super::*;
 use crate::graph::score::score;
 
@@ -122,6 +122,20 @@ fn a_fast_score_is_within_its_bound_of_the_canonical_one() {
             }
         }
     }
+}
+
+#[test]
+fn a_bound_that_there_is_not_is_infinite() {
+    for by in [Arithmetic::IEEE, Arithmetic::NORMAL, Arithmetic::STEPS, Arithmetic::TENSOR_CORES] {
+        for (d, norm, off) in
+            [(8, 1.0, f64::INFINITY), (8, f64::INFINITY, 0.0), (1 << 24, 1.0, 0.0), (1 << 25, 1.0, 0.0)]
+        {
+            assert_eq!(error(&by, d, norm, off), f32::INFINITY, "{by:?}, {d}, {norm}, {off}");
+        }
+    }
+    assert_eq!(lowered(0.5, f32::INFINITY), f32::NEG_INFINITY);
+    assert_eq!(at_least(f32::INFINITY, 0.1), f32::NEG_INFINITY);
+    assert!(at_least(0.5, 0.1) <= 0.4);
 }
 
 /// `n` vectors that lie near the span of `rank` directions.
