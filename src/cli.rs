@@ -51,7 +51,7 @@ enum Command {
     Train(train::Arguments),
     /// Counts, and a digest of each collection: equal digests mean equal collections
     Stats(look::StatsArguments),
-    /// Recompute everything by plain code and compare; exit code 1 when something differs
+    /// Recompute the graph as it is now by plain code and compare; exit code 1 when something differs
     Verify(look::VerifyArguments),
     /// Take back a source, a node or everything old, for good
     Forget(forget::Arguments),

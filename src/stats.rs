@@ -207,7 +207,9 @@ impl fmt::Display for Stats {
             line("retired", grouped(self.retired), note)?;
         }
         if self.nodes == 0 {
-            return line("nodes", "0".to_string(), "nothing was mined yet".to_string());
+            let gone = self.retired + self.forgotten > 0;
+            let why = if gone { "all are retired or forgotten" } else { "nothing was mined yet" };
+            return line("nodes", "0".to_string(), why.to_string());
         }
         let retired = match self.retired_since {
             0 => String::new(),

@@ -26,8 +26,8 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// What `what` names in `view`; `place` names the state in messages. Nothing is an answer, too, where what is named was
-    /// forgotten before.
+    /// What `what` names in `view`; `place` names the state in messages. Nothing is an answer, too, where a source that
+    /// is named was forgotten before; of a node that was, nothing is left to know it by.
     ///
     /// # Errors
     /// [`ForgetError`] when there is no such source or node, or several such sources.

@@ -59,7 +59,7 @@ impl Place {
                 | MdbError::Incompatible),
             ) => self.format(error.to_string()),
             heed::Error::EnvAlreadyOpened => {
-                self.engine("already open in this process: share that handle instead of opening a second one")
+                self.engine("open already in this process: a state can be named only once")
             }
             other => self.engine(other.to_string()),
         }
