@@ -2,7 +2,8 @@
 # make test   all tests
 # make bench  first figures of the engine, and of the stores it was chosen from
 # make bench-tracking  the tracker's accuracy beside OpenCV's KCF; needs videos with known boxes (KINETOGRAPH_DATA)
-# make bench-neighbours  the neighbours' kernel beside GEMM crates, inserts and deletes beside faiss, usearch and hnswlib; MILLION=1: a million nodes, too
+# make bench-neighbours  the neighbours' kernel beside GEMM crates, inserts and deletes beside faiss, usearch and hnswlib, up to a million nodes;
+#                        with KINETOGRAPH_DATA over real crops, too; MILLION=1: a million nodes in one exact cell and the others, too
 # make bench-closure  clusters, pairs and classes against other ways, at 100 000 and a million nodes
 # make bench-graph  both of these: tables to the terminal and to target/bench/*.json
 # make soak-graph     10 000 rounds of random changes against the recomputes
@@ -12,12 +13,13 @@ CARGO ?= cargo
 VIDEO ?=
 MILLION ?=
 CROPS := target/bench/crops.safetensors
+NEIGHBOURS := $(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours --
 DEMO := target/demo
 
-.PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-closure bench-graph soak-graph clean-demo help
+.PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-crops bench-closure bench-graph soak-graph clean-demo help
 
 help:
-	@sed -n '1,9s/^# //p' Makefile
+	@sed -n '1,10s/^# //p' Makefile
 
 setup: cargo-present
 	@scripts/setup.sh system libtorch
@@ -51,14 +53,30 @@ bench-tracking: setup
 	target/venv/bin/python benches/tracking.py
 
 bench-neighbours: cargo-present
-	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- kernels
+	$(NEIGHBOURS) kernels
 	python3 benches/graph/paired.py 10000 128 2000 --rounds 3
+	python3 benches/graph/paired.py 10000 512 2000 --rounds 3
 	python3 benches/graph/paired.py 100000 128 2000
 	python3 benches/graph/paired.py 100000 512 2000
-	$(if $(wildcard $(CROPS)),python3 benches/graph/paired.py 90000 688 2000 $(CROPS))
 	$(if $(MILLION),python3 benches/graph/paired.py 1000000 128 2000)
-	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- growth 10000000
-	$(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours -- memory 100000 256 63
+	for nodes in 10000 100000 1000000; do $(NEIGHBOURS) rates $$nodes 128 1 4096 1 5000 500 || exit 1; done
+	$(NEIGHBOURS) growth 100000000
+	$(NEIGHBOURS) memory 100000 256 63
+	$(if $(KINETOGRAPH_DATA),$(MAKE) bench-crops)
+
+# Real vectors, and the curve of cells looked into over them: rows of a cell at most, and cells.
+CURVE := 0,1 65536,1 32768,1 32768,2 16384,1 16384,2 4096,1 4096,2
+bench-crops: $(CROPS)
+	python3 benches/graph/paired.py 90000 688 10000 $(CROPS)
+	for cells in $(CURVE); do \
+	  $(NEIGHBOURS) rates 90000 688 2 $${cells%,*} $${cells#*,} 10000 500 $(CROPS) threaded || exit 1; \
+	done
+
+$(CROPS):
+	@[ -n "$(KINETOGRAPH_DATA)" ] || { echo "KINETOGRAPH_DATA names no folder with pictures" >&2; exit 1; }
+	$(MAKE) setup
+	$(CARGO) build --release --quiet
+	python3 benches/graph/crops.py target/release/kinetograph 100000 $(KINETOGRAPH_DATA)
 
 bench-closure: cargo-present
 	$(CARGO) bench --quiet -p kinetograph-dataflows --bench closure
@@ -66,7 +84,7 @@ bench-closure: cargo-present
 bench-graph: bench-neighbours bench-closure
 
 soak-graph: cargo-present
-	KINETOGRAPH_SOAK_ROUNDS=10000 $(CARGO) test --release -p kinetograph-dataflows --lib graph::closure::tests::soak -- --nocapture
+	KINETOGRAPH_SOAK_ROUNDS=10000 $(CARGO) test --release -p kinetograph-dataflows --lib soak -- --nocapture
 
 clean-demo:
 	rm -rf $(DEMO)

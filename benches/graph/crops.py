@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real vectors for `cargo bench -p kinetograph-dataflows --bench neighbours -- curve FILE ...`: crops of pictures, embedded.
+"""Real vectors for `make bench-crops`: crops of pictures, embedded.
 
     python3 benches/graph/crops.py KINETOGRAPH COUNT PICTURES...
 

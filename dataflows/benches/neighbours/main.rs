@@ -4,10 +4,11 @@
 //! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
 //! - `memory NODES D DIRECTIONS`: bytes a node that vectors, search, places and policy keep with half-precision vectors, the product
 //!   seeing so many directions of them (0: what measures best)
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, of one worker with as many threads), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
-//!   never their shadows. `shared`: the workers share every cell, as they do one cell. `halves`: vectors are kept in half
+//!   never their shadows. `shared`: the workers share every cell.
+//!   `threaded`: one worker with as many threads. `halves`: vectors are kept in half
 //!   precision, and left so rounded for other programs.
 //!   `torch` (with that feature): libtorch multiplies
 //!
@@ -34,6 +35,7 @@ fn main() {
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let halves = words.pop_if(|word| word == "halves").is_some();
     let precision = if halves { Precision::F16 } else { Precision::F32 };
+    let threaded = words.pop_if(|word| word == "threaded").is_some();
     let shared = words.pop_if(|word| word == "shared").is_some();
     let whole = words.pop_if(|word| word == "whole").is_some();
     let sketching = if whole { Sketching::Never } else { Sketching::Measured };
@@ -58,6 +60,7 @@ fn main() {
                 file,
                 sketching,
                 shared,
+                threaded,
                 precision,
                 kernel,
             });
@@ -75,6 +78,7 @@ fn main() {
                 file,
                 sketching,
                 shared,
+                threaded,
                 precision,
                 kernel,
             });

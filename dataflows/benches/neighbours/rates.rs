@@ -38,6 +38,8 @@ pub(crate) struct Task {
     pub(crate) sketching: Sketching,
     /// Whether the workers share every cell.
     pub(crate) shared: bool,
+    /// Whether there is one worker, with as many threads.
+    pub(crate) threaded: bool,
     /// How vectors are kept.
     pub(crate) precision: Precision,
     pub(crate) kernel: KernelKind,
@@ -46,7 +48,7 @@ pub(crate) struct Task {
 impl Task {
     /// Workers, and threads of each: one cell for all has one worker, unless it is to be shared.
     fn threads(&self) -> (usize, usize) {
-        if self.cap == 0 && !self.shared { (1, self.workers) } else { (self.workers, 1) }
+        if self.threaded || (self.cap == 0 && !self.shared) { (1, self.workers) } else { (self.workers, 1) }
     }
 }
 
@@ -103,7 +105,6 @@ pub(crate) fn measure(task: &Task) {
         scored.clone(),
         Mutex::new(Some(sender)),
     );
-    // One cell for all is searched by one worker, unless it is to be shared.
     let (workers, _) = task.threads();
     timely::execute(timely::Config::process(workers), move |worker| {
         let (task, rows, lists, after_inserts, scored, sender) = &of_run;
@@ -133,13 +134,26 @@ pub(crate) fn measure(task: &Task) {
     let (of_all, mutual_kept) = kept(task, &lists).unwrap_or((found as f64 / compared as f64, f64::NAN));
     let mutual_kept = if mutual_kept.is_nan() { "null".to_owned() } else { format!("{mutual_kept:.4}") };
     leave(task, &vectors, &lists);
-    let Task { rows, d, workers, cap, look_into, inserts, batch, file, sketching, shared, precision, kernel } =
-        task;
+    let Task {
+        rows,
+        d,
+        workers,
+        cap,
+        look_into,
+        inserts,
+        batch,
+        file,
+        sketching,
+        shared,
+        threaded,
+        precision,
+        kernel,
+    } = task;
     let of = if file.is_some() { "file" } else { "clustered" };
     let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
