@@ -69,7 +69,7 @@ CURVE := 0,1 65536,1 32768,1 32768,2 16384,1 16384,2 4096,1 4096,2
 bench-crops: $(CROPS)
 	python3 benches/graph/paired.py 90000 688 10000 $(CROPS)
 	for cells in $(CURVE); do \
-	  $(NEIGHBOURS) rates 90000 688 2 $${cells%,*} $${cells#*,} 10000 500 $(CROPS) threaded || exit 1; \
+	  $(NEIGHBOURS) rates 90000 688 2 $${cells%,*} $${cells#*,} 10000 500 $(abspath $(CROPS)) threaded || exit 1; \
 	done
 
 $(CROPS):
