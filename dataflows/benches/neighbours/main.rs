@@ -46,47 +46,34 @@ fn main() {
     kernel.check().expect("the feature `torch`");
     let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
     let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number")).collect();
+    let rates = |[rows, d, workers, cap, look_into, inserts, batch]: [usize; 7]| {
+        rates::measure(&rates::Task {
+            rows,
+            d,
+            workers,
+            cap,
+            look_into,
+            inserts,
+            batch,
+            file,
+            sketching,
+            shared,
+            threaded,
+            precision,
+            kernel,
+        });
+    };
     match (words.first().map(String::as_str), &numbers[..]) {
         (None, _) => {
             kernels::compare();
-            rates::measure(&rates::Task {
-                rows: 5000,
-                d: 128,
-                workers: 2,
-                cap: 0,
-                look_into: 1,
-                inserts: 500,
-                batch: 100,
-                file,
-                sketching,
-                shared,
-                threaded,
-                precision,
-                kernel,
-            });
+            rates([5000, 128, 2, 0, 1, 500, 100]);
         }
         (Some("kernels"), _) => kernels::compare(),
-        (Some("rates"), &[rows, d, workers, cap, look_into, inserts, batch]) => {
-            rates::measure(&rates::Task {
-                rows,
-                d,
-                workers,
-                cap,
-                look_into,
-                inserts,
-                batch,
-                file,
-                sketching,
-                shared,
-                threaded,
-                precision,
-                kernel,
-            });
-        }
+        (Some("rates"), numbers) if let Ok(numbers) = <[usize; 7]>::try_from(numbers) => rates(numbers),
         (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         (Some("memory"), &[nodes, d, directions]) => tell(memory::measure(nodes, d, directions).to_string()),
         _ => panic!(
-            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [halves]"
+            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves]"
         ),
     }
 }

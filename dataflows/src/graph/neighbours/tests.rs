@@ -251,7 +251,7 @@ fn soak() {
     let rounds: u64 = std::env::var("KINETOGRAPH_SOAK_ROUNDS").map_or(200, |n| n.parse().unwrap());
     for part in 0..rounds.div_ceil(100) {
         let mut rng = Pcg64::seed_from_u64(5000 + part);
-        let (workers, at_once, steps_of_part) = (1 + part as usize % 3, rng.random_range(1..8), 100);
+        let (workers, at_once) = (1 + part as usize % 3, rng.random_range(1..8));
         let sketching = match rng.random_range(0..4) {
             0 => Sketching::Never,
             1 => Sketching::Measured,
@@ -269,7 +269,7 @@ fn soak() {
             ..settings(rng.random_range(1..=10), rng.random_range(1..=4))
         };
         let mut steps = Vec::new();
-        random_steps(steps_of_part, &mut rng, &mut steps);
+        random_steps(100, &mut rng, &mut steps);
         let outputs = run(&steps, &settings, workers, at_once);
         let what = format!("part {part}, {workers} workers, {at_once} epochs at once, {settings:?}");
         assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
