@@ -87,17 +87,32 @@ class Codebook:
             at += [child for child, score in zip(children, scores) if score >= max(scores) - TOLERANCE]
         return leaves
 
-    def looks_into(self, vector, own, count):
+    def looks_into(self, vector, own, count, within):
         """The sets of cells that a node stored in own may look into; again one, but for ties."""
         others = [cell for cell, children in self.children.items() if not children and cell != own]
-        wanted = min(count - 1, len(others))
-        if wanted <= 0:
+        if count <= 1 or not others:
             return [[own]]
         scores = {cell: vector @ self.centroid[cell] for cell in others}
-        last = sorted(scores.values(), reverse=True)[wanted - 1]
-        sure = [cell for cell in others if scores[cell] > last + TOLERANCE]
-        tied = [cell for cell in others if abs(scores[cell] - last) <= TOLERANCE]
-        return [[own, *sure, *some] for some in combinations(tied, wanted - len(sure))]
+        if not within:
+            return [[own, *some] for some in nearest(scores, count - 1)]
+        least, doubt = 1 - within**2 * max(0, 1 - vector @ self.centroid[own]), TOLERANCE * (1 + within**2)
+        doubtful = [cell for cell, score in scores.items() if abs(score - least) <= doubt]
+        sets = []
+        for among in (some for size in range(len(doubtful) + 1) for some in combinations(doubtful, size)):
+            near = {cell: score for cell, score in scores.items() if score > least + doubt or cell in among}
+            sets += [[own, *some] for some in nearest(near, count - 1)]
+        return sets
+
+
+def nearest(scores, count):
+    """The sets of the count cells that score most, or of all: one, but for ties."""
+    wanted = min(count, len(scores))
+    if wanted == 0:
+        return [[]]
+    last = sorted(scores.values(), reverse=True)[wanted - 1]
+    sure = [cell for cell, score in scores.items() if score > last + TOLERANCE]
+    tied = [cell for cell, score in scores.items() if abs(score - last) <= TOLERANCE]
+    return [[*sure, *some] for some in combinations(tied, wanted - len(sure))]
 
 
 def list_problem(entries, scores, may, k, ids):
@@ -261,8 +276,9 @@ class Export:
                 eligible &= np.isin(column["cell"], open_cells)
                 entries = [(place[node], score) for node, score in self.neighbours[self.ids[at]]]
                 own, count = int(column["cell"][at]), self.rules["look_into"]
+                within = self.rules.get("look_within", 0)
                 problem = None
-                for cells in self.codebook.looks_into(self.vectors[at], own, count):
+                for cells in self.codebook.looks_into(self.vectors[at], own, count, within):
                     may = eligible & np.isin(column["cell"], cells)
                     problem = list_problem(entries, scores, may, k, self.ids)
                     if problem is None:

@@ -22,11 +22,13 @@ use serde_json::Value;
 
 const DIMS: usize = 24;
 /// Small cells, so that they divide and merge on the way.
-const SET: [&str; 12] = [
+const SET: [&str; 14] = [
     "--set",
     "graph.neighbours.codebook.growing.cap=40",
     "--set",
-    "graph.neighbours.look_into=2",
+    "graph.neighbours.look_into=3",
+    "--set",
+    "graph.neighbours.look_within=1.1",
     "--set",
     "graph.neighbours.k=6",
     "--set",
@@ -159,7 +161,8 @@ fn random_operations_give_the_recomputed_graph_on_one_two_and_three_workers() {
 fn equals_the_recompute(out: &Path) {
     let settings = Settings {
         k: 6,
-        look_into: 2,
+        look_into: 3,
+        look_within: 1.1,
         codebook: CodebookKind::Growing { cap: 40, try_every_epochs: 4 },
         ..Settings::default()
     };
@@ -204,7 +207,10 @@ fn equals_the_recompute(out: &Path) {
         assert_eq!(row[11], codebook.group(&made.vector.values()).0.to_string());
     }
 
-    let expected = neighbours::recompute(&made, &codebook, &settings).neighbours;
+    let neighbours::Recomputed { lists, neighbours: expected } =
+        neighbours::recompute(&made, &codebook, &settings);
+    let looks = lists.len();
+    assert!(nodes.len() < looks && looks < 3 * nodes.len(), "{looks} looks of {} nodes", nodes.len());
     let mut found: BTreeMap<NodeId, List> = made.iter().map(|row| (row.id, List::new())).collect();
     for row in rows(out, "neighbours.tsv") {
         let entry = Neighbour { score: Score(row[3].parse().unwrap()), node: node(&row[2]) };

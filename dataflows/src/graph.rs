@@ -10,6 +10,7 @@ pub mod clusters;
 pub mod codebook;
 pub mod edges;
 pub mod kmeans;
+pub mod looks;
 pub mod neighbours;
 pub mod node;
 pub mod pairs;

@@ -40,6 +40,12 @@ impl Config {
                 return Err(format!("{path} = {value} must be at least {least}{most}{why}"));
             }
         }
+        let within = self.graph.neighbours.look_within;
+        if within > 0.0 && within < 1.0 {
+            return Err(format!(
+                "graph.neighbours.look_within = {within} must be at least 1, or 0 for any distance"
+            ));
+        }
         #[cfg(feature = "ingest")]
         self.ingest.check().map_err(|error| error.to_string())?;
         let kernel = self.graph.neighbours.kernel.check();
@@ -90,6 +96,7 @@ mod tests {
             "graph.neighbours.k=0",
             "graph.neighbours.k=100",
             "graph.neighbours.separation_s=-1.0",
+            "graph.neighbours.look_within=0.9",
             "graph.closure.min_cluster=1",
             "track.frames=1",
             "track.padding=nan",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kinetograph_dataflows::graph::codebook::Codebook;
+use kinetograph_dataflows::graph::looks::Looks;
 use kinetograph_dataflows::graph::node::{CellId, List, Neighbour};
 use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
@@ -92,9 +93,9 @@ pub fn lists<R: Send>(
 
 /// The cells that `member` looks into.
 pub fn looks_into(member: &Member, codebook: &Codebook, rules: &Rules) -> Vec<CellId> {
-    match rules.look_into {
-        0 | 1 => vec![member.cell],
-        count => codebook.looks_into(&member.vector.values(), count),
+    match rules.looks() {
+        Looks { count: 0 | 1, .. } => vec![member.cell],
+        looks => codebook.looks_into(&member.vector.values(), looks),
     }
 }
 

@@ -4,11 +4,11 @@
 //! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
 //! - `memory NODES D DIRECTIONS`: bytes a node that vectors, search, places and policy keep with half-precision vectors, the product
 //!   seeing so many directions of them (0: what measures best)
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, of one worker with as many threads), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
 //!   never their shadows. `shared`: the workers share every cell.
-//!   `threaded`: one worker with as many threads. `halves`: vectors are kept in half
+//!   `within=W`: into others only within W times the distance to the own cell's centroid. `threaded`: one worker with as many threads. `halves`: vectors are kept in half
 //!   precision, and left so rounded for other programs.
 //!   `torch` (with that feature): libtorch multiplies
 //!
@@ -33,6 +33,8 @@ use kinetograph_dataflows::graph::vector::Precision;
 
 fn main() {
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let within = words.pop_if(|word| word.starts_with("within="));
+    let look_within = within.map_or(0.0, |word| word["within=".len()..].parse().expect("a number"));
     let halves = words.pop_if(|word| word == "halves").is_some();
     let precision = if halves { Precision::F16 } else { Precision::F32 };
     let threaded = words.pop_if(|word| word == "threaded").is_some();
@@ -53,6 +55,7 @@ fn main() {
             workers,
             cap,
             look_into,
+            look_within,
             inserts,
             batch,
             file,
@@ -73,7 +76,7 @@ fn main() {
         (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         (Some("memory"), &[nodes, d, directions]) => tell(memory::measure(nodes, d, directions).to_string()),
         _ => panic!(
-            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves]"
+            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W]"
         ),
     }
 }

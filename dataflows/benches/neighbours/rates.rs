@@ -31,6 +31,7 @@ pub(crate) struct Task {
     pub(crate) workers: usize,
     pub(crate) cap: usize,
     pub(crate) look_into: usize,
+    pub(crate) look_within: f64,
     pub(crate) inserts: usize,
     pub(crate) batch: usize,
     /// Where vectors are from; clustered ones are made when there is no file.
@@ -140,6 +141,7 @@ pub(crate) fn measure(task: &Task) {
         workers,
         cap,
         look_into,
+        look_within,
         inserts,
         batch,
         file,
@@ -153,7 +155,7 @@ pub(crate) fn measure(task: &Task) {
     let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
@@ -221,6 +223,7 @@ fn run(
         k: K,
         codebook: growing,
         look_into: task.look_into,
+        look_within: task.look_within,
         sketching: task.sketching,
         kernel: task.kernel,
         shares: if task.shared { task.workers } else { 1 },

@@ -20,6 +20,7 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use self::places::{Moves, Places};
 use super::codebook::{Codebook, Decision};
+use super::looks::Looks;
 use super::node::{CellId, GroupId, List, Row};
 use super::{Diff, Epoch};
 use crate::id::NodeId;
@@ -68,7 +69,7 @@ const OUTPUTS: usize = 5;
 pub fn locate<'s>(
     rows: VecCollection<'s, Epoch, Row, Diff>,
     decisions: VecCollection<'s, Epoch, (u64, Decision), Diff>,
-    look_into: usize,
+    looks: Looks,
 ) -> Located<'s> {
     let scope = rows.inner.scope();
     let first_worker = scope.index() == 0;
@@ -86,7 +87,7 @@ pub fn locate<'s>(
     let mut misfits = OutputBuilder::from(misfits);
 
     builder.build(move |_| {
-        let mut places = Places::new(look_into);
+        let mut places = Places::new(looks);
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         move |frontiers| {
             rows.for_each(|input, updates| {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::kmeans::nearest;
+use super::looks::Looks;
 use super::node::{CellId, GroupId};
 use super::score::{Score, score};
 
@@ -132,26 +133,39 @@ impl Codebook {
         at
     }
 
-    /// The cells a node with `vector` looks into, ascending by id: its own, and the `count - 1` other leaves
-    /// whose centroids are nearest.
-    pub fn looks_into(&self, vector: &[f32], count: usize) -> Vec<CellId> {
+    /// The cells a node with `vector` looks into, ascending by id: its own, and the other leaves that `looks` allows.
+    pub fn looks_into(&self, vector: &[f32], looks: Looks) -> Vec<CellId> {
         let own = self.cell(vector);
-        let mut looks = self.nearest_others(vector, own, count.saturating_sub(1));
-        looks.push(own);
-        looks.sort_unstable();
-        looks
+        let mut cells = self.nearest_others(vector, own, looks);
+        cells.push(own);
+        cells.sort_unstable();
+        cells
     }
 
-    /// The `count` leaves other than `own` whose centroids are nearest to `vector`, or all there are: nearest first, ties by
-    /// smaller id.
-    pub(super) fn nearest_others(&self, vector: &[f32], own: CellId, count: usize) -> Vec<CellId> {
-        if count == 0 {
+    /// The leaves other than `own` whose centroids are nearest to `vector`, as many as `looks` allows: nearest first, ties by smaller
+    /// id.
+    pub(super) fn nearest_others(&self, vector: &[f32], own: CellId, looks: Looks) -> Vec<CellId> {
+        if looks.others() == 0 {
             return Vec::new();
         }
         let others = self.leaves().filter(|c| *c != own);
         let mut others: Vec<_> = others.map(|c| (self.score(vector, c), c)).collect();
         others.sort_unstable();
-        others.into_iter().take(count).map(|(_, c)| c).collect()
+        let reached = self.reached_by(vector, own, looks);
+        others.into_iter().take(looks.others()).filter(|(score, _)| reached(*score)).map(|(_, c)| c).collect()
+    }
+
+    /// Tells by its canonical score whether a leaf is near enough to `vector`, which `own` stores.
+    pub(super) fn reached_by(
+        &self,
+        vector: &[f32],
+        own: CellId,
+        looks: Looks,
+    ) -> impl Fn(Score) -> bool + use<> {
+        // The root has no centroid, and as a leaf no others.
+        let asked = looks.by_distance() && !self.centroid(own).is_empty();
+        let own = if asked { self.score(vector, own) } else { Score(0.0) };
+        move |other| looks.reach(own, other)
     }
 
     /// The canonical score of `vector` with the centroid of `cell`.
@@ -215,7 +229,13 @@ mod tests {
         codebook.apply(&divide(0, [1, 2])).unwrap();
         assert_eq!(codebook.cell(&[0.8, 0.6]), CellId(1));
         assert_eq!(codebook.cell(&[0.6, 0.8]), CellId(2));
-        assert_eq!(codebook.looks_into(&[0.6, 0.8], 2), [CellId(1), CellId(2)]);
+        let looks = |within| codebook.looks_into(&[0.6, 0.8], Looks { count: 2, within });
+        assert_eq!(looks(0.0), [CellId(1), CellId(2)]);
+        assert_eq!(
+            (looks(1.42), looks(1.41)),
+            (vec![CellId(1), CellId(2)], vec![CellId(2)]),
+            "sqrt(.4 / .2)"
+        );
         codebook.apply(&Decision::Merge { cell: CellId(0) }).unwrap();
         assert_eq!(codebook.cell(&[0.8, 0.6]), CellId(0));
         assert_eq!(codebook.next_id(), CellId(3));

@@ -80,7 +80,7 @@ pub fn neighbours<'s>(
     settings: &Settings,
     scored: Arc<AtomicU64>,
 ) -> Neighbours<'s> {
-    let located = locate(rows, decisions, settings.look_into);
+    let located = locate(rows, decisions, settings.looks());
     let (lists, misfits) = search(located.data, located.queries, settings, scored);
     let of_node = lists.clone().map(|((node, _), list)| (node, list));
     let neighbours = if settings.look_into <= 1 { of_node } else { merge(of_node, settings.k) };

@@ -6,6 +6,7 @@ pub use deciding::Deciding;
 
 use serde::{Deserialize, Serialize};
 
+use super::looks::Looks;
 use super::product::{KernelKind, Sketching, Storage};
 
 /// Settings of cells, neighbours and groups. The same settings and the same log give the same graph.
@@ -16,8 +17,11 @@ pub struct Settings {
     pub k: usize,
     /// Two nodes of one source are neighbours only when further apart than this, in seconds (T).
     pub separation_s: f64,
-    /// Cells a node looks into (p): its own and the `look_into` - 1 nearest others. At least 1.
+    /// Cells a node looks into at most (p): its own and the `look_into` - 1 nearest others. At least 1.
     pub look_into: usize,
+    /// Others are looked into only where their centroids are at most so many times as far away as the own cell's, 1.05 for one:
+    /// nodes in the middle of their cells then look into these alone, and those at a border across it. 0: however far. See [`Looks`].
+    pub look_within: f64,
     /// How the cells come about.
     pub codebook: CodebookKind,
     /// How a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
@@ -76,6 +80,7 @@ impl Default for Settings {
             k: 10,
             separation_s: 5.0,
             look_into: 1,
+            look_within: 0.0,
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
             storage: Storage::default(),
             kernel: KernelKind::Own,
@@ -97,6 +102,11 @@ impl Settings {
             groups: Groups::Cells,
             ..Settings::default()
         }
+    }
+
+    /// Which cells a node looks into.
+    pub fn looks(&self) -> Looks {
+        Looks { count: self.look_into, within: self.look_within }
     }
 
     /// T in nanoseconds. Negative and undefined values count as 0.

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::super::Diff;
 use super::super::codebook::{Codebook, CodebookError, Decision};
+use super::super::looks::Looks;
 use super::super::node::{CellId, GroupId, Row};
 use super::super::product::bound::LONGEST;
 use super::Query;
@@ -70,7 +71,7 @@ pub(super) struct Moves {
 /// The rows of one worker, each in its place under the codebook.
 #[derive(Debug)]
 pub(super) struct Places {
-    look_into: usize,
+    looks: Looks,
     /// d, as the first vector seen has it.
     length: Option<usize>,
     codebook: Codebook,
@@ -89,9 +90,9 @@ struct Place {
 }
 
 impl Places {
-    pub(super) fn new(look_into: usize) -> Self {
+    pub(super) fn new(looks: Looks) -> Self {
         Places {
-            look_into,
+            looks,
             length: None,
             codebook: Codebook::default(),
             places: HashMap::new(),
@@ -158,13 +159,13 @@ impl Places {
                 let Some(place) = self.places.get_mut(&id) else { continue };
                 let values = place.row.vector.values();
                 let cell = self.codebook.cell_after(*cell, &values);
-                let others = self.codebook.nearest_others(&values, cell, self.look_into.saturating_sub(1));
+                let others = self.codebook.nearest_others(&values, cell, self.looks);
                 drop(values);
                 place.settle(cell, others.into(), moves);
                 self.stored.entry(cell).or_default().insert(id);
             }
         }
-        if self.look_into > 1 {
+        if self.looks.others() > 0 {
             let opened: Vec<CellId> = self.codebook.leaves().filter(|c| !before.contains(c)).collect();
             self.look_elsewhere(&opened, moves);
         }
@@ -173,12 +174,11 @@ impl Places {
     /// Which others are near may change with any leaf, for any row: all are asked, but only of the `opened` leaves and those
     /// they look into.
     fn look_elsewhere(&mut self, opened: &[CellId], moves: &mut Moves) {
-        let count = self.look_into - 1;
         for place in self.places.values_mut() {
             let values = place.row.vector.values();
             let closed = place.others.iter().any(|c| !self.codebook.is_leaf(*c));
-            if closed || place.is_reached_by(opened, &values, count, &self.codebook) {
-                let others = self.codebook.nearest_others(&values, place.cell, count);
+            if closed || place.is_reached_by(opened, &values, self.looks, &self.codebook) {
+                let others = self.codebook.nearest_others(&values, place.cell, self.looks);
                 drop(values);
                 place.settle(place.cell, others.into(), moves);
             }
@@ -271,7 +271,7 @@ impl Places {
         let row = Arc::new(Row { known: None, ..row });
         let values = row.vector.values();
         let cell = self.codebook.cell(&values);
-        let others = self.codebook.nearest_others(&values, cell, self.look_into.saturating_sub(1));
+        let others = self.codebook.nearest_others(&values, cell, self.looks);
         let group = self.codebook.group(&values);
         let place = Place { row: row.clone(), cell, group, others: others.into() };
         moves.data.push(((cell, row.clone()), 1));
@@ -292,17 +292,20 @@ impl Place {
         std::iter::once(self.cell).chain(self.others.iter().copied())
     }
 
-    /// Whether one of the `opened` leaves belongs to the `count` nearest others. `values` are the row's.
-    fn is_reached_by(&self, opened: &[CellId], values: &[f32], count: usize, codebook: &Codebook) -> bool {
+    /// Whether one of the `opened` leaves belongs to the others by `looks`. `values` are the row's.
+    fn is_reached_by(&self, opened: &[CellId], values: &[f32], looks: Looks, codebook: &Codebook) -> bool {
         let rank = |cell: CellId| (codebook.score(values, cell), cell);
         let mut opened = opened.iter().filter(|c| self.looks().all(|look| look != **c));
-        match self.others.last().filter(|_| self.others.len() == count) {
+        match self.others.last().filter(|_| self.others.len() == looks.others()) {
             Some(last) => {
                 let last = rank(*last);
                 opened.any(|c| rank(*c) < last)
             }
-            // There were too few leaves before.
-            None => opened.next().is_some(),
+            // There were too few leaves before, or too few near enough.
+            None => {
+                let reached = codebook.reached_by(values, self.cell, looks);
+                opened.any(|c| reached(codebook.score(values, *c)))
+            }
         }
     }
 

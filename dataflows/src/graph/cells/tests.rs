@@ -26,7 +26,7 @@ fn cells(moves: &Moves) -> Vec<(u32, Diff)> {
 
 #[test]
 fn only_rows_whose_place_changes_move() {
-    let mut places = Places::new(1);
+    let mut places = Places::new(Looks::default());
     places.apply(0, vec![divide()], vec![(row(1, [1.0, 0.0]), 1), (row(2, [0.0, 1.0]), 1)]);
     let children = vec![(CellId(3), [1.0, 0.1].into()), (CellId(4), [1.0, -0.1].into())];
     let again = ((0, Decision::Divide { cell: CellId(1), children }), 1);
@@ -37,14 +37,14 @@ fn only_rows_whose_place_changes_move() {
 
 #[test]
 fn a_row_that_comes_and_goes_in_one_epoch_leaves_no_trace() {
-    let mut places = Places::new(1);
+    let mut places = Places::new(Looks::default());
     let moves = places.apply(0, vec![], vec![(row(1, [1.0, 0.0]), -1), (row(1, [1.0, 0.0]), 1)]);
     assert!(moves.data.is_empty() && moves.misfits.is_empty(), "{moves:?}");
 }
 
 #[test]
 fn a_row_replaced_as_its_cell_divides_leaves_the_old_cell_for_the_new() {
-    let mut places = Places::new(1);
+    let mut places = Places::new(Looks::default());
     places.apply(0, vec![], vec![(row(1, [1.0, 0.0]), 1)]);
     let moves = places.apply(1, vec![divide()], vec![(row(1, [0.0, 1.0]), 1), (row(1, [1.0, 0.0]), -1)]);
     assert_eq!(cells(&moves), [(0, -1), (2, 1)]);
@@ -52,7 +52,7 @@ fn a_row_replaced_as_its_cell_divides_leaves_the_old_cell_for_the_new() {
 
 #[test]
 fn a_known_list_goes_along_with_the_first_query_only() {
-    let mut places = Places::new(1);
+    let mut places = Places::new(Looks::default());
     let known = Some(Arc::new(vec![(CellId(0), List::new())]));
     let moves = places.apply(0, vec![], vec![(Row { known, ..row(1, [1.0, 0.0]) }, 1)]);
     assert_eq!(moves.queries[0].0.1.known, Some(List::new()));
@@ -63,7 +63,7 @@ fn a_known_list_goes_along_with_the_first_query_only() {
 #[test]
 fn a_retracted_decision_is_told() {
     let ((order, decision), _) = divide();
-    let moves = Places::new(1).apply(3, vec![((order, decision), -1)], vec![]);
+    let moves = Places::new(Looks::default()).apply(3, vec![((order, decision), -1)], vec![]);
     assert_eq!(moves.misfits, [Misfit::Retracted { order: 0, epoch: 3 }]);
 }
 
@@ -109,10 +109,12 @@ fn once<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, Diff> {
 
 #[test]
 fn rows_are_where_the_codebook_puts_them_whatever_divides_and_merges() {
-    for look_into in 1..=4 {
+    let cases = [(1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0), (2, 1.0), (3, 1.3), (4, 2.0)];
+    for (count, within) in cases {
         for seed in 0..40 {
-            let mut rng = Pcg64::seed_from_u64(seed * 10 + look_into as u64);
-            let (mut places, mut codebook) = (Places::new(look_into), Codebook::default());
+            let looks = Looks { count, within };
+            let mut rng = Pcg64::seed_from_u64(seed * 10 + count as u64);
+            let (mut places, mut codebook) = (Places::new(looks), Codebook::default());
             let mut live: BTreeMap<NodeId, Row> = BTreeMap::new();
             let (mut data, mut queries) = (BTreeMap::new(), BTreeMap::new());
             let (mut cells, mut groups) = (BTreeMap::new(), BTreeMap::new());
@@ -142,20 +144,21 @@ fn rows_are_where_the_codebook_puts_them_whatever_divides_and_merges() {
                 let moves = places.apply(epoch, decisions, changes);
                 assert_eq!(moves.misfits, []);
                 let stores = moves.data.iter().map(|((cell, row), diff)| ((row.id, *cell), *diff));
-                let looks = moves.queries.iter().map(|((cell, query), diff)| ((query.row.id, *cell), *diff));
+                let looked = moves.queries.iter().map(|((cell, query), diff)| ((query.row.id, *cell), *diff));
                 add(&mut data, &replaced, stores);
-                add(&mut queries, &replaced, looks);
+                add(&mut queries, &replaced, looked);
                 add(&mut cells, &replaced, moves.cells.into_iter());
                 add(&mut groups, &replaced, moves.groups.into_iter());
 
                 let of = recompute(live.values(), &codebook);
                 let stored = once(of.iter().map(|(id, (cell, _))| (*id, *cell)));
-                let looks = |row: &Row| codebook.looks_into(&row.vector.values(), look_into);
-                let looks = live.values().flat_map(|row| looks(row).into_iter().map(|cell| (row.id, cell)));
-                let what = format!("{look_into} cells, seed {seed}, epoch {epoch}");
+                let looks_into = |row: &Row| codebook.looks_into(&row.vector.values(), looks);
+                let looked =
+                    live.values().flat_map(|row| looks_into(row).into_iter().map(|cell| (row.id, cell)));
+                let what = format!("{looks:?}, seed {seed}, epoch {epoch}");
                 assert_eq!(data, stored, "{what}");
                 assert_eq!(cells, stored, "{what}");
-                assert_eq!(queries, once(looks), "{what}");
+                assert_eq!(queries, once(looked), "{what}");
                 assert_eq!(groups, once(of.iter().map(|(id, (_, group))| (*id, *group))), "{what}");
             }
         }

@@ -29,7 +29,7 @@ pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Reco
     let mut recomputed = Recomputed::default();
     for query in rows {
         let mut found = Vec::new();
-        for cell in codebook.looks_into(&query.vector.values(), settings.look_into) {
+        for cell in codebook.looks_into(&query.vector.values(), settings.looks()) {
             let rows = stored.get(&cell).map_or(&[][..], |rows| rows.as_slice());
             let rows = if rows.len() < rules.min_rows { &[] } else { rows };
             let eligible = rows.iter().filter(|r| rules.eligible((query.id, query.pts_ns), (r.id, r.pts_ns)));

@@ -219,12 +219,12 @@ fn settings(k: usize, look_into: usize) -> Settings {
 #[test]
 fn at_every_epoch_all_is_as_recomputed() {
     for workers in 1..=3 {
-        for (look_into, k, at_once, shares, sketching) in [
-            (1, 3, 1, 1, Sketching::Measured),
-            (2, 3, 4, 1, Sketching::Twice(3, 6)),
-            (1, 10, 7, 2, Sketching::First(8)),
-            (2, 1, 1, 3, Sketching::Never),
-            (3, 2, 3, 2, Sketching::Twice(1, 8)),
+        for (look_into, look_within, k, at_once, shares, sketching) in [
+            (1, 0.0, 3, 1, 1, Sketching::Measured),
+            (2, 0.0, 3, 4, 1, Sketching::Twice(3, 6)),
+            (1, 0.0, 10, 7, 2, Sketching::First(8)),
+            (2, 1.2, 1, 1, 3, Sketching::Never),
+            (3, 1.5, 2, 3, 2, Sketching::Twice(1, 8)),
         ] {
             let storage = [Storage::F32, Storage::Bytes, Storage::F16][(workers + shares) % 3];
             let threads = 1 + (look_into + shares) % 3;
@@ -233,10 +233,17 @@ fn at_every_epoch_all_is_as_recomputed() {
             random_steps(60, &mut rng, &mut steps);
             for kernel in KernelKind::all_here() {
                 let what = format!(
-                    "{workers} workers, {threads} threads, {look_into} cells, k {k}, {at_once} epochs at once, {shares} shares, {storage:?}, {sketching:?}, {kernel:?}"
+                    "{workers} workers, {threads} threads, {look_into} cells within {look_within}, k {k}, {at_once} epochs at once, {shares} shares, {storage:?}, {sketching:?}, {kernel:?}"
                 );
-                let settings =
-                    Settings { shares, threads, storage, sketching, kernel, ..settings(k, look_into) };
+                let settings = Settings {
+                    look_within,
+                    shares,
+                    threads,
+                    storage,
+                    sketching,
+                    kernel,
+                    ..settings(k, look_into)
+                };
                 let outputs = run(&steps, &settings, workers, at_once);
                 assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
                 assert_as_recomputed(&steps, &settings, &outputs, &what);
@@ -262,6 +269,7 @@ fn soak() {
         let min_cell = if rng.random_bool(0.2) { rng.random_range(1..10) } else { 0 };
         let settings = Settings {
             codebook: CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell },
+            look_within: if rng.random_bool(0.5) { rng.random_range(1.0..2.0) } else { 0.0 },
             shares: rng.random_range(1..=3),
             threads: rng.random_range(1..=3),
             storage,
@@ -321,9 +329,10 @@ fn cells_under_the_minimum_give_no_lists() {
 
 #[test]
 fn a_restart_scores_nothing_and_goes_on_as_before() {
-    for (look_into, min_cell, shares) in [(1, 0, 1), (2, 0, 2), (1, 7, 3), (2, 7, 1)] {
+    let cases = [(1, 0.0, 0, 1), (2, 0.0, 0, 2), (1, 0.0, 7, 3), (2, 0.0, 7, 1), (3, 1.3, 0, 1)];
+    for (look_into, look_within, min_cell, shares) in cases {
         let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell };
-        let settings = Settings { codebook: kind, shares, ..settings(3, look_into) };
+        let settings = Settings { codebook: kind, look_within, shares, ..settings(3, look_into) };
         let mut rng = Pcg64::seed_from_u64(9);
         let mut steps = Vec::new();
         random_steps(40, &mut rng, &mut steps);
