@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Our neighbours and other libraries at the same work in one run, in turns.
 
-    python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N]
+    python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N] [--cells CAP,P,WITHIN]
 
 A round is: ours, faiss, usearch, hnswlib; after the last, ours once more. Ours is `cargo bench -p kinetograph-dataflows
---bench neighbours -- rates ROWS D 2 0 1 INSERTS 500`, one exact cell for all, searched on two threads; its lists are compared with
-faiss's flat search before anything else is timed. What the others do is told in peers.py. Ratios are of the medians.
+--bench neighbours -- rates ROWS D 2 0 1 INSERTS 500 threaded`, one exact cell for all, searched on two threads; its lists are compared with
+faiss's flat search before anything else is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
+node looking into P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
+against those lists. What the others do is told in peers.py. Ratios are of the medians.
 
 A full rebuild is flat search of all vectors for each of them, timed on all where that takes under half a minute, else on a
 sample of them and told as such.
@@ -26,12 +28,14 @@ from peers import BENCH, K, RATES, flat, in_venv, left_vectors, same_lists, tell
 REPOSITORY = BENCH.parents[1]
 BATCH = 500
 SAMPLE = 1000
+CELLS = "ours, cells"
 WHOLE_REBUILD_S = 30
 
 
-def ours(rows, d, inserts, file):
+def ours(rows, d, inserts, file, cells=(0, 1, 0)):
     """One run of our bench: its rates."""
-    words = ["rates", rows, d, 2, 0, 1, inserts, BATCH, *([file] if file else [])]
+    cap, look_into, within = cells
+    words = ["rates", rows, d, 2, cap, look_into, inserts, BATCH, *([file] if file else []), "threaded", f"within={within}"]
     cargo = [os.environ.get("CARGO", "cargo"), "bench", "--quiet", "-p", "kinetograph-dataflows", "--bench", "neighbours", "--"]
     run = subprocess.run([*cargo, *map(str, words)], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
     print(run.stdout, end="", flush=True)
@@ -52,17 +56,23 @@ def rebuild(vectors):
     return seconds, len(vectors)
 
 
-def measured(rows, d, inserts, file, rounds):
+def measured(rows, d, inserts, file, rounds, cells):
     """The rates of all runs by name; the rebuild."""
-    runs = {name: [] for name in ("ours", *RATES)}
-    for turn in range(rounds):
+    runs = {name: [] for name in ("ours", *([CELLS] if cells else []), *RATES)}
+
+    def all_ours():
         runs["ours"].append(ours(rows, d, inserts, file))
+        if cells:
+            runs[CELLS].append(ours(rows, d, inserts, file, cells))
+
+    for turn in range(rounds):
+        all_ours()
         vectors, name = left_vectors(rows, d, inserts)
         if turn == 0:
             same_lists(vectors, name)
         for library, rate in RATES.items():
             runs[library].append(rate(vectors, rows))
-    runs["ours"].append(ours(rows, d, inserts, file))
+    all_ours()
     return runs, rebuild(vectors)
 
 
@@ -72,10 +82,11 @@ def main():
         words.add_argument(name, type=int)
     words.add_argument("file", type=Path, nargs="?")
     words.add_argument("--rounds", type=int, default=1)
+    words.add_argument("--cells", type=lambda text: text.split(","), metavar="CAP,P,WITHIN")
     task = words.parse_args()
     in_venv(__file__)
     file = task.file and task.file.resolve()
-    runs, (rebuild_s, searches) = measured(task.rows, task.d, task.inserts, file, task.rounds)
+    runs, (rebuild_s, searches) = measured(task.rows, task.d, task.inserts, file, task.rounds, task.cells)
 
     def middle(name, *keys):
         found = [run[key] for run in runs[name] for key in keys if key in run]
@@ -86,7 +97,9 @@ def main():
         # faiss's flat search adds nothing: a query is what an insert costs it.
         rates = (middle(name, "inserts_per_s", "queries_per_s"), middle(name, "deletes_per_s"))
         table[name] = (*rates, 1.0 if name == "faiss" else middle(name, "recall_at_10"))
-    inserts, deletes, _ = table["ours"]
+    # Ours in cells, where it was asked for, is what the others are set against.
+    best = table.get(CELLS, table["ours"])
+    inserts, deletes, _ = best
     nodes = task.rows + task.inserts
     print(f"\n{task.rows} x {task.d} of {file.name if file else 'clusters'}, {task.inserts} more inserted, as many deleted")
     print(f"{'':14}{'inserts/s':>11}{'ours / it':>11}{'deletes/s':>12}{'ours / it':>11}{'recall@10':>11}")
@@ -102,8 +115,9 @@ def main():
     tell(
         what="paired", of="file" if file else "clustered", rows=task.rows, d=task.d, inserts=task.inserts, rounds=task.rounds,
         medians={name: dict(zip(("inserts_per_s", "deletes_per_s", "recall_at_10"), row)) for name, row in table.items()},
-        insert_ratios={name: round(inserts / row[0], 4) for name, row in table.items() if name != "ours"},
-        delete_ratios={name: round(deletes / row[1], 6) for name, row in table.items() if name != "ours" and row[1]},
+        cells=task.cells,
+        insert_ratios={name: round(inserts / row[0], 4) for name, row in table.items() if row is not best},
+        delete_ratios={name: round(deletes / row[1], 6) for name, row in table.items() if row is not best and row[1]},
         rebuild_s=round(rebuild_s, 2), rebuild_searches=searches,
     )
 

@@ -1,5 +1,6 @@
 //! Each node's nearest eligible nodes, exact at every epoch: an operator over cells, and what wires it to [`cells`](super::cells).
 
+mod before;
 mod best;
 mod cell_index;
 mod draft;
@@ -14,6 +15,7 @@ mod recompute;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 pub use recompute::{Recomputed, recompute};
 

@@ -28,7 +28,7 @@ pub use deeper::Deeper;
 pub use kind::{Device, KernelKind, NotBuilt};
 pub use panels::{Panels, Storage};
 pub use rows::{Lates, Rows, Shared};
-pub use sketch::{Seen, Sketch, Sketching};
+pub use sketch::{Seen, Sketch, Sketched, Sketching};
 pub use steps::{StepBatch, StepPanels, Width};
 pub use steps_tile::StepsKernel;
 pub use tile::{Kernel, LATES, ROWS, Tile};

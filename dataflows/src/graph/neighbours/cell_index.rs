@@ -11,14 +11,16 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::super::cells::Query;
-use super::super::node::{List, Row};
+use super::super::node::{List, Neighbour, Row};
 use super::super::product::{Basis, Late, Sketch, Sketching};
+use super::before::{Before, Offered};
 use super::best::Best;
 use super::gone::Gone;
 use super::heritage::Heritage;
 use super::offers::{News, Slot};
-use super::part::{Member, Part, Reach, Role};
+use super::part::{Member, Part, Reach, Role, SHADES_AT_ONCE, Shade};
 use super::rules::{Rules, Share};
+use super::threads::on_threads;
 use crate::id::NodeId;
 
 /// What an epoch changes in a cell. What goes, goes before anything comes: a node may do both.
@@ -48,9 +50,6 @@ struct Change {
     row: Option<Arc<Row>>,
     query: Option<Query>,
 }
-
-/// The lists before an epoch, of the queries it touches.
-pub(super) type Before = HashMap<NodeId, Option<List>>;
 
 /// Members a cell has before it is worth choosing what the product sees of them.
 const SKETCH_FROM: usize = 512;
@@ -124,7 +123,7 @@ impl CellIndex {
         let was_open = self.rows >= self.rules.min_rows;
         let gone: Gone = changes.gone_rows.iter().copied().collect();
         let listing = if gone.is_empty() { Vec::new() } else { self.listing(&gone) };
-        let mut before = Before::new();
+        let mut before = Before::default();
         let by_node = self.by_node(changes, &mut outcome.refused);
         let mut arrivals = Vec::new();
         for (id, change) in by_node {
@@ -137,9 +136,7 @@ impl CellIndex {
 
         if let Some(heritage) = heritage {
             let (settled, others) = heritage.pass_on(arrivals, self.rules.k);
-            for member in settled {
-                self.put(member);
-            }
+            self.put_all(settled);
             arrivals = others;
         }
 
@@ -147,8 +144,7 @@ impl CellIndex {
         arrivals.sort_by_key(|member| member.query != Role::Known);
         let old: Vec<usize> = self.parts.iter().map(|part| part.members.len()).collect();
         let mut arrived = vec![Vec::new(); self.parts.len()];
-        for (order, member) in arrivals.into_iter().enumerate() {
-            let (part, _) = self.put(member);
+        for (order, (part, _)) in self.put_all(arrivals).into_iter().enumerate() {
             arrived[part].push(order);
         }
         if let Some(basis) = basis {
@@ -160,17 +156,41 @@ impl CellIndex {
         }
         let news = News { old, arrived, all: !was_open };
         if open {
-            outcome.scored = self.offer_all(&news, &mut before);
+            for id in before.by_id.keys() {
+                if let Some((part, at)) = self.slots.get(id) {
+                    self.parts[*part].members[*at].remembered = true;
+                }
+            }
+            outcome.scored = self.offer_all(&news, &mut before.offered);
         }
         self.settle(&news, open);
-        for (id, before) in before {
-            let after = self.list(id);
-            if before != after {
-                outcome.lists.push((id, before, after));
+        outcome.lists = self.changed(before);
+        outcome
+    }
+
+    /// The lists that are not as they were.
+    fn changed(&mut self, before: Before) -> Vec<(NodeId, Option<List>, Option<List>)> {
+        let Before { by_id, offered } = before;
+        let of_offered = |Offered { id, slot, list }| (id, Some(slot), Some(list));
+        let mut before: Vec<(NodeId, Option<Slot>, Option<List>)> =
+            offered.into_iter().map(of_offered).collect();
+        before.extend(by_id.into_iter().map(|(id, list)| (id, self.slots.get(&id).copied(), list)));
+        for (_, slot, _) in &before {
+            if let Some((part, at)) = slot {
+                self.parts[*part].members[*at].remembered = false;
             }
         }
-        outcome.lists.sort_unstable_by_key(|(id, ..)| *id);
-        outcome
+        let members: Vec<&[Member]> = self.parts.iter().map(|part| &*part.members).collect();
+        let k = self.rules.k;
+        let after = on_threads(self.rules.threads, &before, |(_, slot, before)| {
+            let after = slot.and_then(|(part, at)| members[part][at].list(k));
+            (after != before.as_deref()).then(|| after.map(<[Neighbour]>::to_vec))
+        });
+        let changed = before.into_iter().zip(after);
+        let mut changed: Vec<_> =
+            changed.filter_map(|((id, _, before), after)| Some((id, before, after?))).collect();
+        changed.sort_unstable_by_key(|(id, ..)| *id);
+        changed
     }
 
     /// What was new is old from now on.
@@ -196,14 +216,9 @@ impl CellIndex {
         &self.parts[part].members[at]
     }
 
-    /// The list of a query; `None` when it does not look into this cell.
-    fn list(&self, id: NodeId) -> Option<List> {
-        let member = self.slots.get(&id).map(|slot| self.member(*slot))?;
-        (member.query != Role::Not).then(|| member.best.list(self.rules.k).to_vec())
-    }
-
-    pub(super) fn remember(&self, id: NodeId, before: &mut Before) {
-        before.entry(id).or_insert_with(|| self.list(id));
+    fn remember(&self, id: NodeId, before: &mut Before) {
+        let list = || self.member(*self.slots.get(&id)?).list(self.rules.k).map(<[Neighbour]>::to_vec);
+        before.by_id.entry(id).or_insert_with(list);
     }
 
     fn by_node(&mut self, changes: Changes, refused: &mut Vec<NodeId>) -> BTreeMap<NodeId, Change> {
@@ -267,7 +282,15 @@ impl CellIndex {
                     (None, Some(old)) if query == Role::Old => old.best,
                     _ => Best::new(),
                 };
-                Some(Member { id, pts_ns: node.pts_ns, row, query, best, vector: node.vector.clone() })
+                Some(Member {
+                    id,
+                    pts_ns: node.pts_ns,
+                    row,
+                    query,
+                    best,
+                    remembered: false,
+                    vector: node.vector.clone(),
+                })
             }
             (None, Some((part, at))) if old.is_none() => {
                 let member = &mut self.parts[part].members[at];
@@ -346,11 +369,23 @@ impl CellIndex {
         }
     }
 
+    /// Puts members at the ends of their parts, one after the other.
+    fn put_all(&mut self, members: Vec<Member>) -> Vec<Slot> {
+        let mut slots = Vec::with_capacity(members.len());
+        let mut members = members.into_iter();
+        while !members.as_slice().is_empty() {
+            let soon = &members.as_slice()[..members.len().min(SHADES_AT_ONCE)];
+            let shades = Shade::of_all(soon, &self.sketch, self.rules.threads);
+            slots.extend(shades.into_iter().zip(&mut members).map(|(shade, member)| self.put(member, shade)));
+        }
+        slots
+    }
+
     /// Puts a member at the end of its part.
-    fn put(&mut self, member: Member) -> Slot {
+    fn put(&mut self, member: Member, shade: Shade) -> Slot {
         let (id, part) = (member.id, self.share.part(member.id));
         self.rows += usize::from(member.row != Role::Not);
-        let reach = self.reach.and(self.parts[part].push(member, &self.sketch));
+        let reach = self.reach.and(self.parts[part].push(member, shade));
         let slot = (part, self.parts[part].members.len() - 1);
         self.slots.insert(id, slot);
         self.parts[part].set_floor(slot.1, self.rules.k, self.error);

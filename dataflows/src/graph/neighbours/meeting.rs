@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::slice;
 
+use super::super::node::Neighbour;
 use super::super::product::bound::{at_least, lowered};
 use super::super::product::{Deeper, Hit, Lates};
-use super::super::score::near;
+use super::super::score::{Score, near};
 use super::super::vector::Vector;
 use super::draft::Draft;
 use super::part::Member;
@@ -48,18 +49,16 @@ pub(super) struct Meeting {
     pub(super) drafts: Vec<Option<Draft>>,
 }
 
-/// What came of a meeting.
+/// What came of a meeting: what is to be offered to its late ones, and to the members they met.
 pub(super) struct Met {
-    pub(super) drafts: Vec<Option<Draft>>,
-    pub(super) offers: Vec<Offer>,
+    pub(super) to_lates: Vec<Offer>,
+    pub(super) to_rows: Vec<Offer>,
 }
 
-/// A pair with its canonical score, for the list of one of the two.
+/// An entry for the list of the member at a place.
 pub(super) struct Offer {
-    pub(super) late: usize,
-    pub(super) row: usize,
-    pub(super) score: f32,
-    pub(super) to_late: bool,
+    pub(super) to: u32,
+    pub(super) entry: Neighbour,
 }
 
 /// Rows scored with one new member at a time: four take little longer than one.
@@ -71,7 +70,7 @@ struct Now<'g, 'f> {
     meeting: Meeting,
     /// For each row the floor of its list, lowered by the error. Changed only where rows are late themselves.
     floors: Cow<'f, [f32]>,
-    offers: Vec<Offer>,
+    met: Met,
 }
 
 impl Ground<'_> {
@@ -85,7 +84,8 @@ impl Ground<'_> {
     ) -> (Met, Cow<'f, [f32]>) {
         let (mut hits, mut from, mut met) = (Vec::new(), Some(meeting.first), 0);
         let first = meeting.first;
-        let mut now = Now { ground: self, meeting, floors, offers: Vec::new() };
+        let nothing = Met { to_lates: Vec::new(), to_rows: Vec::new() };
+        let mut now = Now { ground: self, meeting, floors, met: nothing };
         while let Some(at) = from {
             from = propose(&mut now.meeting.batch, at, &now.floors, &mut hits);
             // A panel may begin with rows that are not to be met.
@@ -104,7 +104,8 @@ impl Ground<'_> {
                 now.score_all_waiting();
             }
         }
-        (Met { drafts: now.meeting.drafts, offers: now.offers }, now.floors)
+        now.offer_drafts();
+        (now.met, now.floors)
     }
 
     /// Whether a row is to be offered to a query.
@@ -215,6 +216,16 @@ impl Now<'_, '_> {
         }
     }
 
+    /// Offers what the drafts came to.
+    fn offer_drafts(&mut self) {
+        for (draft, to) in self.meeting.drafts.drain(..).zip(self.meeting.lates.clone()) {
+            for (score, row) in draft.into_iter().flat_map(Draft::best) {
+                let entry = Neighbour { score: Score(score), node: self.ground.row.members[row].id };
+                self.met.to_lates.push(Offer { to: to as u32, entry });
+            }
+        }
+    }
+
     /// Scores the pairs of one new member that may change a list of either side, best first by fast score.
     fn score(&mut self, hits: &[Hit]) {
         let Some(late) = hits.first().map(|hit| hit.late) else { return };
@@ -254,7 +265,14 @@ impl Now<'_, '_> {
                             draft.push(score, place as u32);
                             self.raise(late);
                         }
-                        None => self.offers.push(Offer { late: new, row, score, to_late }),
+                        None => {
+                            let (offers, to, from) = match to_late {
+                                true => (&mut self.met.to_lates, new, &ground.row.members[row]),
+                                false => (&mut self.met.to_rows, row, member),
+                            };
+                            let entry = Neighbour { score: Score(score), node: from.id };
+                            offers.push(Offer { to: to as u32, entry });
+                        }
                     }
                 }
             }

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::{slice, thread};
 
-use super::super::node::Neighbour;
 use super::super::product::Late;
-use super::super::score::{Score, near};
-use super::cell_index::{Before, CellIndex};
+use super::super::product::bound::lowered;
+use super::super::score::near;
+use super::before::Offered;
+use super::cell_index::CellIndex;
 use super::draft::Draft;
 use super::meeting::{Ground, Meeting, Met, Offer, Side};
-use super::part::{Part, Role};
+use super::part::{Member, Part, Role};
+use super::rules::Rules;
 
 /// A member: its part, and its place there.
 pub(super) type Slot = (usize, usize);
@@ -46,12 +48,16 @@ impl News {
 /// Products of values that are worth a thread of their own. In tests almost any are.
 const WORTH_A_THREAD: usize = if cfg!(test) { 64 } else { 1 << 24 };
 
+/// Offers that are worth a thread of their own. In tests any two are.
+const OFFERS_WORTH_A_THREAD: usize = if cfg!(test) { 2 } else { 1 << 12 };
+
 /// Offers that are carried out before the list of a later one is asked for, and again as many before its member is.
 const AHEAD: usize = 4;
 
 impl CellIndex {
-    /// Offers every pair with a new member to both sides. Returns how many pairs there were.
-    pub(super) fn offer_all(&mut self, news: &News, before: &mut Before) -> u64 {
+    /// Offers every pair with a new member to both sides. Returns how many pairs there were; the lists before go to `before`, but for
+    /// those that are remembered already.
+    pub(super) fn offer_all(&mut self, news: &News, before: &mut Vec<Offered>) -> u64 {
         self.parts.iter_mut().for_each(|part| part.rows.settle());
         let mut scored = 0;
         for part in 0..self.parts.len() {
@@ -73,7 +79,7 @@ impl CellIndex {
         &mut self,
         (part, new): (usize, Range<usize>),
         (other, old): (usize, usize),
-        before: &mut Before,
+        before: &mut Vec<Offered>,
     ) -> u64 {
         if new.is_empty() || old == 0 {
             return 0;
@@ -93,9 +99,7 @@ impl CellIndex {
                 at_a_time.into_iter().map(|lates| self.meeting(part, lates, 0, |_| old)).collect();
             let places: Vec<Range<usize>> = meetings.iter().map(|meeting| meeting.lates.clone()).collect();
             let met = self.meet_at_once(meetings, part, other);
-            for (lates, met) in places.into_iter().zip(met) {
-                self.take_in(met, lates, (part, other), before);
-            }
+            self.take_in(places.into_iter().zip(met).collect(), (part, other), before);
         }
     }
 
@@ -135,7 +139,7 @@ impl CellIndex {
         (part, lates): (usize, Range<usize>),
         (other, first): (usize, usize),
         news: &News,
-        before: &mut Before,
+        before: &mut Vec<Offered>,
     ) -> u64 {
         let mut scored = 0;
         let together = self.parts[part].rows.together();
@@ -157,7 +161,7 @@ impl CellIndex {
                     batch.propose(rows, from, floors, hits)
                 });
             self.parts[other].floors = floors.into_owned();
-            self.take_in(met, lates, (part, other), before);
+            self.take_in(vec![(lates, met)], (part, other), before);
         }
         scored
     }
@@ -197,42 +201,90 @@ impl CellIndex {
         }
     }
 
-    /// Takes in what came of a meeting of `lates`.
-    fn take_in(&mut self, met: Met, lates: Range<usize>, (part, other): (usize, usize), before: &mut Before) {
-        let sides = |offer: &Offer| {
-            let (late, row) = ((part, offer.late), (other, offer.row));
-            if offer.to_late { (late, row) } else { (row, late) }
-        };
-        for (at, offer) in met.offers.iter().enumerate() {
-            if let Some(soon) = met.offers.get(at + 2 * AHEAD) {
-                near(slice::from_ref(self.member(sides(soon).0)));
-            }
-            if let Some(soon) = met.offers.get(at + AHEAD) {
-                self.member(sides(soon).0).best.near();
-            }
-            let (query, row) = sides(offer);
-            self.offer(query, row, Score(offer.score), before);
+    /// Takes in what came of meetings of members of `part`, each those at some places, with members of part `other`.
+    fn take_in(
+        &mut self,
+        met: Vec<(Range<usize>, Met)>,
+        (part, other): (usize, usize),
+        before: &mut Vec<Offered>,
+    ) {
+        let (lates, met): (Vec<_>, Vec<Met>) = met.into_iter().unzip();
+        let (to_lates, to_rows) = met.into_iter().map(|met| (met.to_lates, met.to_rows)).unzip();
+        let (mut to_lates, mut to_rows): (Vec<Vec<Offer>>, Vec<Vec<Offer>>) = (to_lates, to_rows);
+        if part == other {
+            to_lates.append(&mut to_rows);
         }
-        for (draft, at) in met.drafts.into_iter().zip(lates) {
-            for (score, row) in draft.into_iter().flat_map(Draft::best) {
-                self.offer((part, at), (other, row), Score(score), before);
-            }
+        for (part, offers) in [(part, to_lates), (other, to_rows)] {
+            let Part { members, floors, .. } = &mut self.parts[part];
+            let takers = Takers { part, rules: &self.rules, error: self.error };
+            before.extend(takers.take_all(members, floors, &offers));
+        }
+        for at in lates.into_iter().flatten() {
             self.parts[part].set_floor(at, self.rules.k, self.error);
         }
     }
+}
 
-    /// Offers a row to a query by its canonical score.
-    fn offer(&mut self, query: Slot, row: Slot, score: Score, before: &mut Before) {
-        let (to, from) = (self.member(query), self.member(row));
-        if score.0 < to.floor(self.rules.k) {
-            return;
+/// Carries out offers to members of a part.
+#[derive(Clone, Copy)]
+struct Takers<'a> {
+    part: usize,
+    rules: &'a Rules,
+    error: f32,
+}
+
+impl Takers<'_> {
+    /// On several threads if it is worth it, each with some of the members. Returns the lists before, of those not yet remembered.
+    fn take_all(self, members: &mut [Member], floors: &mut [f32], offers: &[Vec<Offer>]) -> Vec<Offered> {
+        let worth = offers.iter().map(Vec::len).sum::<usize>().div_ceil(OFFERS_WORTH_A_THREAD);
+        let each = members.len().div_ceil(self.rules.threads.min(worth).max(1)).max(1);
+        let mut parts = (0..).step_by(each).zip(members.chunks_mut(each).zip(floors.chunks_mut(each)));
+        let Some((_, (members, own_floors))) = parts.next() else { return Vec::new() };
+        thread::scope(|scope| {
+            let others: Vec<_> = parts
+                .map(|(first, (members, floors))| {
+                    scope.spawn(move || self.take(first, members, floors, offers))
+                })
+                .collect();
+            let mut before = self.take(0, members, own_floors, offers);
+            for other in others {
+                before.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            before
+        })
+    }
+
+    /// The offers to the members from place `first` on.
+    fn take(
+        self,
+        first: usize,
+        members: &mut [Member],
+        floors: &mut [f32],
+        offers: &[Vec<Offer>],
+    ) -> Vec<Offered> {
+        let (k, mut before) = (self.rules.k, Vec::new());
+        let here = |offer: &&Offer| (first..first + members.len()).contains(&(offer.to as usize));
+        let offers: Vec<&Offer> = offers.iter().flatten().filter(here).collect();
+        for (at, offer) in offers.iter().enumerate() {
+            let place = |offer: &Offer| offer.to as usize - first;
+            if let Some(soon) = offers.get(at + 2 * AHEAD) {
+                near(slice::from_ref(&members[place(soon)]));
+            }
+            if let Some(soon) = offers.get(at + AHEAD) {
+                members[place(soon)].best.near();
+            }
+            let member = &mut members[place(offer)];
+            if offer.entry.score.0 < member.floor(k) {
+                continue;
+            }
+            if !member.remembered && member.best.changes(&offer.entry, k) {
+                member.remembered = true;
+                let list = member.best.list(k).to_vec();
+                before.push(Offered { id: member.id, slot: (self.part, offer.to as usize), list });
+            }
+            member.best.offer(offer.entry, self.rules.full);
+            floors[place(offer)] = lowered(member.floor(k), self.error);
         }
-        let (id, neighbour) = (to.id, Neighbour { score, node: from.id });
-        if to.best.changes(&neighbour, self.rules.k) {
-            self.remember(id, before);
-        }
-        let part = &mut self.parts[query.0];
-        part.members[query.1].best.offer(neighbour, self.rules.full);
-        part.set_floor(query.1, self.rules.k, self.error);
+        before
     }
 }

@@ -1,9 +1,11 @@
 //! Members of a cell and their rows as the kernel keeps them, place by place.
 
-use super::super::product::{Deeper, Rows, Sketch, bound};
+use super::super::node::Neighbour;
+use super::super::product::{Deeper, Rows, Sketch, Sketched, bound};
 use super::super::vector::Vector;
 use super::best::Best;
 use super::rules::Rules;
+use super::threads::on_threads;
 use crate::id::NodeId;
 
 /// What a node is to the cell, and since when.
@@ -23,6 +25,8 @@ pub(super) struct Member {
     pub(super) row: Role,
     pub(super) query: Role,
     pub(super) best: Best,
+    /// Whether the list is remembered as it was before this epoch.
+    pub(super) remembered: bool,
     /// For canonical scores.
     pub(super) vector: Vector,
 }
@@ -35,6 +39,11 @@ impl Member {
             Role::Old => row.row == Role::New,
             Role::Not | Role::Known => false,
         }
+    }
+
+    /// The list; `None` when the member does not look into this cell.
+    pub(super) fn list(&self, k: usize) -> Option<&[Neighbour]> {
+        (self.query != Role::Not).then(|| self.best.list(k))
     }
 
     /// A canonical score below this changes nothing for the member's list.
@@ -60,19 +69,43 @@ pub(super) struct Reach {
 /// Reaches are rounded up to this, so that the error of fast scores seldom grows.
 const STEP: f64 = 1.0 / 65536.0;
 
-impl Reach {
-    /// Of a member, whose sketch is put at the end of `rows` and `deeper`.
-    fn of(member: &Member, sketch: &Sketch, rows: &mut Rows, deeper: &mut Option<Deeper>) -> Self {
-        let (vector, mut room) = (&member.vector.values(), Vec::new());
-        let seen = sketch.of(vector, &mut room);
+/// What is kept of a member for the product, before it has a place: made by several threads.
+pub(super) struct Shade {
+    sketched: Sketched,
+    norm: f64,
+    longest: f64,
+}
+
+impl Shade {
+    /// Of a vector as `sketch` has it.
+    fn of(vector: &Vector, sketch: &Sketch) -> Self {
+        let vector = vector.values();
+        let sketched = sketch.of(&vector);
+        let norm = bound::norm(&vector);
+        let longest = if sketch.is_whole() { norm } else { bound::norm(sketched.seen(&vector).first) };
+        Shade { sketched, norm, longest }
+    }
+
+    /// Of each of `members`.
+    pub(super) fn of_all(members: &[Member], sketch: &Sketch, threads: usize) -> Vec<Shade> {
+        on_threads(threads, members, |member| Shade::of(&member.vector, sketch))
+    }
+
+    /// Puts it, of `member`, at the end of `rows` and `deeper`.
+    fn put(self, member: &Member, rows: &mut Rows, deeper: &mut Option<Deeper>) -> Reach {
+        let vector = member.vector.values();
+        let seen = self.sketched.seen(&vector);
         if let Some(deeper) = deeper {
             deeper.push(&seen);
         }
-        let norm = bound::norm(vector);
-        let longest = if sketch.is_whole() { norm } else { bound::norm(seen.first) };
-        Reach { norm, longest, off: rows.push(seen.first) }
+        Reach { norm: self.norm, longest: self.longest, off: rows.push(seen.first) }
     }
+}
 
+/// Members whose shades are made before they get their places.
+pub(super) const SHADES_AT_ONCE: usize = 1024;
+
+impl Reach {
     /// The larger of each, rounded up.
     pub(super) fn and(self, other: Self) -> Self {
         let larger = |a: f64, b: f64| if b > a { (b / STEP).ceil() * STEP } else { a };
@@ -102,8 +135,8 @@ impl Part {
     }
 
     /// Puts a member at the end, its floor not yet set.
-    pub(super) fn push(&mut self, member: Member, sketch: &Sketch) -> Reach {
-        let reach = Reach::of(&member, sketch, &mut self.rows, &mut self.deeper);
+    pub(super) fn push(&mut self, member: Member, shade: Shade) -> Reach {
+        let reach = shade.put(&member, &mut self.rows, &mut self.deeper);
         self.members.push(member);
         self.floors.resize(self.rows.places(), f32::INFINITY);
         reach
@@ -113,8 +146,14 @@ impl Part {
     pub(super) fn sketch_again(&mut self, d: usize, rules: &Rules, sketch: &Sketch) -> Reach {
         self.rows = rules.rows(d, sketch);
         self.deeper = sketch.deeper();
-        let reach = |member: &Member| Reach::of(member, sketch, &mut self.rows, &mut self.deeper);
-        self.members.iter().map(reach).fold(Reach::default(), Reach::and)
+        let mut reach = Reach::default();
+        for members in self.members.chunks(SHADES_AT_ONCE) {
+            let shades = Shade::of_all(members, sketch, rules.threads);
+            for (member, shade) in members.iter().zip(shades) {
+                reach = reach.and(shade.put(member, &mut self.rows, &mut self.deeper));
+            }
+        }
+        reach
     }
 
     /// Takes a member out; the last one takes its place.

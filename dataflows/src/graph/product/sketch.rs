@@ -61,6 +61,27 @@ pub struct Seen<'a> {
     pub left: f32,
 }
 
+/// A vector's sketch, but for what of it is the vector itself.
+#[derive(Clone, Debug, Default)]
+pub struct Sketched {
+    /// The scores with all directions of both looks, with the length that the shadow leaves after its own. Empty when the whole vector
+    /// is seen.
+    along: Vec<f32>,
+    /// How many of them the product sees.
+    first: usize,
+    left_first: f32,
+    left: f32,
+}
+
+impl Sketched {
+    /// What is seen of the `vector` it is the sketch of.
+    pub fn seen<'a>(&'a self, vector: &'a [f32]) -> Seen<'a> {
+        let (first, further) = self.along.split_at(self.first);
+        let first = if self.along.is_empty() { vector } else { first };
+        Seen { first, further, left_first: self.left_first, left: self.left }
+    }
+}
+
 /// Vectors that stand for new ones when a sketch is chosen.
 const LATES: usize = 16;
 /// Vectors that stand for a cell's rows: one in eight, within these.
@@ -98,18 +119,16 @@ impl Sketch {
         matches!(self, Sketch::Whole)
     }
 
-    /// The sketch of `vector`; `room` is for what is not the vector itself.
-    pub fn of<'a>(&self, vector: &'a [f32], room: &'a mut Vec<f32>) -> Seen<'a> {
-        let Sketch::Shadow { basis, directions, deeper } = self else {
-            return Seen { first: vector, further: &[], left_first: 0.0, left: 0.0 };
-        };
-        room.resize(*deeper, 0.0);
-        basis.project(vector, room);
-        let left_after = |count| Shadow::of(basis, count).left(vector, &room[..count]);
+    /// The sketch of `vector`.
+    pub fn of(&self, vector: &[f32]) -> Sketched {
+        let Sketch::Shadow { basis, directions, deeper } = self else { return Sketched::default() };
+        let mut along = Vec::with_capacity(deeper + 1);
+        along.resize(*deeper, 0.0);
+        basis.project(vector, &mut along);
+        let left_after = |count| Shadow::of(basis, count).left(vector, &along[..count]);
         let (left_first, left) = (left_after(*directions), left_after(*deeper));
-        room.insert(*directions, left_first);
-        let (first, further) = room.split_at(directions + 1);
-        Seen { first, further, left_first, left }
+        along.insert(*directions, left_first);
+        Sketched { along, first: directions + 1, left_first, left }
     }
 
     /// Room for the second look at each vector; `None` when there is none.

@@ -176,8 +176,8 @@ fn a_shadow_never_scores_below_its_vector() {
             let mut rows = Panels::new(directions + 1, storage);
             let (mut off, mut longest) = (0.0f64, 0.0f64);
             for vector in &vectors {
-                let mut shadow = Vec::new();
-                let shadow = sketch.of(vector, &mut shadow).first;
+                let sketched = sketch.of(vector);
+                let shadow = sketched.seen(vector).first;
                 longest = longest.max(norm(shadow));
                 off = off.max(rows.push(shadow));
             }
@@ -234,8 +234,8 @@ fn a_second_look_is_around_the_score_and_closer_than_the_first() {
                 (Rows::new(directions + 1, false, storage, KernelKind::Own), sketch.deeper().unwrap());
             let (mut off, mut longest) = (0.0f64, 0.0f64);
             for vector in &vectors {
-                let mut room = Vec::new();
-                let seen = sketch.of(vector, &mut room);
+                let sketched = sketch.of(vector);
+                let seen = sketched.seen(vector);
                 longest = longest.max(norm(seen.first));
                 off = off.max(rows.push(seen.first));
                 deeper.push(&seen);
