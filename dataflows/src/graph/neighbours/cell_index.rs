@@ -58,6 +58,9 @@ const SKETCH_FROM: usize = 512;
 /// in cells of 2,400 rows of 128 values, where it is even at 20 rows that go. In tests a few rows have more.
 const LOOK_INTO_LISTS: usize = if cfg!(test) { 24 } else { 2 * 1024 };
 
+/// Lists that are worth a thread of their own to compare with what they were. In tests any two are.
+const LISTS_WORTH_A_THREAD: usize = if cfg!(test) { 2 } else { 1 << 11 };
+
 #[derive(Debug)]
 pub(super) struct CellIndex {
     pub(super) rules: Rules,
@@ -182,7 +185,7 @@ impl CellIndex {
         }
         let members: Vec<&[Member]> = self.parts.iter().map(|part| &*part.members).collect();
         let k = self.rules.k;
-        let after = on_threads(self.rules.threads, &before, |(_, slot, before)| {
+        let after = on_threads(self.rules.threads, LISTS_WORTH_A_THREAD, &before, |(_, slot, before)| {
             let after = slot.and_then(|(part, at)| members[part][at].list(k));
             (after != before.as_deref()).then(|| after.map(<[Neighbour]>::to_vec))
         });

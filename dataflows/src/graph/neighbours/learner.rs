@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::product::{Basis, Sketching};
+use super::super::product::{Basis, Sketch, Sketching};
 use super::cell_index::CellIndex;
 
 /// Rows to learn from before the first basis, and how many of them are looked at.
@@ -10,7 +10,7 @@ const SAMPLE: usize = 1024;
 /// Values looked at: with long vectors there are fewer directions.
 const VALUES: usize = 512 * 1024;
 /// Directions at most.
-const DIRECTIONS: usize = 256;
+const DIRECTIONS: usize = 384;
 
 /// The worker's basis.
 #[derive(Debug)]
@@ -48,7 +48,8 @@ impl Learner {
         let Some(d) = sample.first().map(|vector| vector.len()).filter(|d| *d > 0) else { return };
         let alike: Vec<&[f32]> =
             sample.iter().map(|vector| &**vector).filter(|vector| vector.len() == d).collect();
-        let count = DIRECTIONS.min(VALUES / d).clamp(1, d);
+        let most = if self.sketching == Sketching::Measured { Sketch::most(d) } else { d };
+        let count = DIRECTIONS.min(VALUES / d).clamp(1, most.max(1));
         self.basis = Basis::learn(&alike, count).map(Arc::new).or(self.basis.take());
     }
 }

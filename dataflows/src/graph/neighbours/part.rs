@@ -1,5 +1,7 @@
 //! Members of a cell and their rows as the kernel keeps them, place by place.
 
+use std::borrow::Cow;
+
 use super::super::node::Neighbour;
 use super::super::product::{Deeper, Rows, Sketch, Sketched, bound};
 use super::super::vector::Vector;
@@ -77,18 +79,21 @@ pub(super) struct Shade {
 }
 
 impl Shade {
-    /// Of a vector as `sketch` has it.
-    fn of(vector: &Vector, sketch: &Sketch) -> Self {
-        let vector = vector.values();
-        let sketched = sketch.of(&vector);
-        let norm = bound::norm(&vector);
-        let longest = if sketch.is_whole() { norm } else { bound::norm(sketched.seen(&vector).first) };
-        Shade { sketched, norm, longest }
+    /// Of each of `members` as `sketch` has it.
+    pub(super) fn of_all(members: &[Member], sketch: &Sketch, threads: usize) -> Vec<Shade> {
+        let some: Vec<&[Member]> = members.chunks(TOGETHER).collect();
+        on_threads(threads, 4, &some, |members| Shade::of(members, sketch)).into_iter().flatten().collect()
     }
 
-    /// Of each of `members`.
-    pub(super) fn of_all(members: &[Member], sketch: &Sketch, threads: usize) -> Vec<Shade> {
-        on_threads(threads, members, |member| Shade::of(&member.vector, sketch))
+    fn of(members: &[Member], sketch: &Sketch) -> Vec<Shade> {
+        let vectors: Vec<Cow<'_, [f32]>> = members.iter().map(|member| member.vector.values()).collect();
+        let vectors: Vec<&[f32]> = vectors.iter().map(|vector| &**vector).collect();
+        let shade = |(sketched, vector): (Sketched, &&[f32])| {
+            let norm = bound::norm(vector);
+            let longest = if sketch.is_whole() { norm } else { bound::norm(sketched.seen(vector).first) };
+            Shade { sketched, norm, longest }
+        };
+        sketch.of(&vectors).into_iter().zip(&vectors).map(shade).collect()
     }
 
     /// Puts it, of `member`, at the end of `rows` and `deeper`.
@@ -102,6 +107,8 @@ impl Shade {
     }
 }
 
+/// Members whose shades are made together, by one thread.
+const TOGETHER: usize = 16;
 /// Members whose shades are made before they get their places.
 pub(super) const SHADES_AT_ONCE: usize = 1024;
 

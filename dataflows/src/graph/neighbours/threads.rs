@@ -2,16 +2,15 @@
 
 use std::thread;
 
-/// Pieces that are worth a thread of their own: some hundred microseconds of most work here. In tests any two are.
-const WORTH_A_THREAD: usize = if cfg!(test) { 2 } else { 64 };
-
-/// What `work` makes of each of `items`, in their order, on at most `threads` threads with this one.
+/// What `work` makes of each of `items`, in their order, on at most `threads` threads with this one. `worth` of them are worth a thread
+/// of their own.
 pub(super) fn on_threads<T: Sync, R: Send>(
     threads: usize,
+    worth: usize,
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
-    let each = items.len().div_ceil(threads.max(1)).max(WORTH_A_THREAD);
+    let each = items.len().div_ceil(threads.max(1)).max(worth);
     let all = |items: &[T]| -> Vec<R> { items.iter().map(&work).collect() };
     if items.len() <= each {
         return all(items);

@@ -6,6 +6,8 @@ use super::super::score::scores;
 
 /// Rounds of orthogonal iteration: enough for the first directions to hold nearly what the best ones would.
 const ROUNDS: usize = 2;
+/// Directions that many vectors meet one after the other.
+const DIRECTIONS_AT_ONCE: usize = 8;
 /// A direction shorter than this beside those before it is none of its own.
 const LEAST: f32 = 1e-3;
 
@@ -62,9 +64,17 @@ impl Basis {
         self.defect
     }
 
-    /// The canonical scores of `vector` with the first directions, as many as there is room for in `along`.
-    pub fn project(&self, vector: &[f32], along: &mut [f32]) {
-        scores(vector, &self.directions[..along.len() * self.d], along);
+    /// The canonical scores of each of `vectors` with the first directions, as many as there is room for in its `along`.
+    pub fn project(&self, vectors: &[&[f32]], along: &mut [Vec<f32>]) {
+        let most = along.iter().map(Vec::len).max().unwrap_or(0);
+        // Some directions stay in the first cache while all vectors meet them.
+        for from in (0..most).step_by(DIRECTIONS_AT_ONCE) {
+            for (vector, along) in vectors.iter().zip(&mut *along) {
+                let to = along.len().min(from + DIRECTIONS_AT_ONCE);
+                let directions = &self.directions[from.min(to) * self.d..to * self.d];
+                scores(vector, directions, &mut along[from.min(to)..to]);
+            }
+        }
     }
 }
 

@@ -119,16 +119,27 @@ impl Sketch {
         matches!(self, Sketch::Whole)
     }
 
-    /// The sketch of `vector`.
-    pub fn of(&self, vector: &[f32]) -> Sketched {
-        let Sketch::Shadow { basis, directions, deeper } = self else { return Sketched::default() };
-        let mut along = Vec::with_capacity(deeper + 1);
-        along.resize(*deeper, 0.0);
-        basis.project(vector, &mut along);
-        let left_after = |count| Shadow::of(basis, count).left(vector, &along[..count]);
-        let (left_first, left) = (left_after(*directions), left_after(*deeper));
-        along.insert(*directions, left_first);
-        Sketched { along, first: directions + 1, left_first, left }
+    /// The sketch of each of `vectors`.
+    pub fn of(&self, vectors: &[&[f32]]) -> Vec<Sketched> {
+        let Sketch::Shadow { basis, directions, deeper } = self else {
+            return vec![Sketched::default(); vectors.len()];
+        };
+        let mut along: Vec<Vec<f32>> = vectors
+            .iter()
+            .map(|_| {
+                let mut room = Vec::with_capacity(deeper + 1);
+                room.resize(*deeper, 0.0);
+                room
+            })
+            .collect();
+        basis.project(vectors, &mut along);
+        let sketched = |(vector, mut along): (&&[f32], Vec<f32>)| {
+            let left_after = |count| Shadow::of(basis, count).left(vector, &along[..count]);
+            let (left_first, left) = (left_after(*directions), left_after(*deeper));
+            along.insert(*directions, left_first);
+            Sketched { along, first: directions + 1, left_first, left }
+        };
+        vectors.iter().zip(along).map(sketched).collect()
     }
 
     /// Room for the second look at each vector; `None` when there is none.
@@ -184,20 +195,14 @@ impl Sketch {
         full: usize,
     ) -> Self {
         let d = basis.d();
-        let most = basis.len().min(d / 2);
+        let most = basis.len().min(Self::most(d));
         if vectors.len() < 2 || most < STEP {
             return Sketch::Whole;
         }
         // Where a list's floor would be among the vectors that stand for the rows.
         let rank = (full * vectors.len() / rows.max(1)).clamp(1, vectors.len() - 1);
-        let shadows: Vec<Vec<f32>> = vectors
-            .iter()
-            .map(|vector| {
-                let mut along = vec![0.0; most];
-                basis.project(vector, &mut along);
-                along
-            })
-            .collect();
+        let mut shadows = vec![vec![0.0; most]; vectors.len()];
+        basis.project(vectors, &mut shadows);
         let lengths: Vec<f32> = vectors.iter().map(|vector| bound::norm(vector).powi(2) as f32).collect();
         let mut passed = vec![0usize; most / STEP];
         let flat: Vec<f32> = vectors.iter().flat_map(|vector| vector.iter().copied()).collect();
@@ -245,6 +250,11 @@ impl Sketch {
             }
             _ => Sketch::Whole,
         }
+    }
+
+    /// How many directions of vectors of `d` values [`Sketch::choose`] may choose.
+    pub fn most(d: usize) -> usize {
+        d / 2
     }
 
     /// How many of `rows` rows [`Sketch::choose`] is to see.

@@ -176,7 +176,7 @@ fn a_shadow_never_scores_below_its_vector() {
             let mut rows = Panels::new(directions + 1, storage);
             let (mut off, mut longest) = (0.0f64, 0.0f64);
             for vector in &vectors {
-                let sketched = sketch.of(vector);
+                let sketched = &sketch.of(&[vector])[0];
                 let shadow = sketched.seen(vector).first;
                 longest = longest.max(norm(shadow));
                 off = off.max(rows.push(shadow));
@@ -234,7 +234,7 @@ fn a_second_look_is_around_the_score_and_closer_than_the_first() {
                 (Rows::new(directions + 1, false, storage, KernelKind::Own), sketch.deeper().unwrap());
             let (mut off, mut longest) = (0.0f64, 0.0f64);
             for vector in &vectors {
-                let sketched = sketch.of(vector);
+                let sketched = &sketch.of(&[vector])[0];
                 let seen = sketched.seen(vector);
                 longest = longest.max(norm(seen.first));
                 off = off.max(rows.push(seen.first));
@@ -302,9 +302,9 @@ fn directions_hold_what_vectors_have_in_common() {
     let basis = Basis::learn(&borrowed(&vectors), 12).unwrap();
     assert_eq!((basis.d(), basis.len()), (96, 12));
     for vector in &vectors {
-        let mut along = [0.0; 6];
-        basis.project(vector, &mut along);
-        assert!(along.iter().map(|x| x * x).sum::<f32>() > 0.9, "{along:?}");
+        let mut along = [vec![0.0; 6]];
+        basis.project(&[vector], &mut along);
+        assert!(along[0].iter().map(|x| x * x).sum::<f32>() > 0.9, "{along:?}");
     }
     assert!(Basis::learn(&[], 3).is_none());
     assert!(Basis::learn(&[&[0.0, 0.0]], 3).is_none(), "no direction");
