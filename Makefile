@@ -58,18 +58,19 @@ bench-neighbours: cargo-present
 	python3 benches/graph/paired.py 10000 512 2000 --rounds 3
 	python3 benches/graph/paired.py 100000 128 2000
 	python3 benches/graph/paired.py 100000 512 2000
-	$(if $(MILLION),python3 benches/graph/paired.py 1000000 128 2000)
+	$(if $(MILLION),python3 benches/graph/paired.py 1000000 128 2000 --once)
 	for nodes in 10000 100000 1000000; do $(NEIGHBOURS) rates $$nodes 128 1 4096 1 5000 500 || exit 1; done
 	$(NEIGHBOURS) growth 100000000
 	$(NEIGHBOURS) memory 100000 256 63
 	$(if $(KINETOGRAPH_DATA),$(MAKE) bench-crops)
 
-# Real vectors, and the curve of cells looked into over them: rows of a cell at most, and cells.
-CURVE := 0,1 65536,1 32768,1 32768,2 16384,1 16384,2 4096,1 4096,2
+# Real vectors, and the curve of cells looked into over them: rows of a cell at most, cells, and how far the others may be.
+CURVE := 0,1,0 65536,1,0 65536,2,1.02 65536,2,1.05 32768,1,0 32768,2,1.05 32768,2,0 16384,1,0 16384,3,1.08 16384,2,0 4096,1,0 4096,4,1.12
 bench-crops: $(CROPS)
-	python3 benches/graph/paired.py 90000 688 10000 $(CROPS)
+	python3 benches/graph/paired.py 90000 688 10000 $(CROPS) --cells 65536,2,1.02
 	for cells in $(CURVE); do \
-	  $(NEIGHBOURS) rates 90000 688 2 $${cells%,*} $${cells#*,} 10000 500 $(abspath $(CROPS)) threaded || exit 1; \
+	  set -- $$(echo $$cells | tr , ' '); \
+	  $(NEIGHBOURS) rates 90000 688 2 $$1 $$2 10000 500 $(abspath $(CROPS)) threaded within=$$3 || exit 1; \
 	done
 
 $(CROPS):

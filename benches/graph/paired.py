@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Our neighbours and other libraries at the same work in one run, in turns.
 
-    python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N] [--cells CAP,P,WITHIN]
+    python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N] [--once] [--cells CAP,P,WITHIN]
 
-A round is: ours, faiss, usearch, hnswlib; after the last, ours once more. Ours is `cargo bench -p kinetograph-dataflows
+A round is: ours, faiss, usearch, hnswlib; after the last, ours once more, unless --once. Ours is `cargo bench -p kinetograph-dataflows
 --bench neighbours -- rates ROWS D 2 0 1 INSERTS 500 threaded`, one exact cell for all, searched on two threads; its lists are compared with
 faiss's flat search before anything else is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
 node looking into P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
@@ -56,7 +56,7 @@ def rebuild(vectors):
     return seconds, len(vectors)
 
 
-def measured(rows, d, inserts, file, rounds, cells):
+def measured(rows, d, inserts, file, rounds, once, cells):
     """The rates of all runs by name; the rebuild."""
     runs = {name: [] for name in ("ours", *([CELLS] if cells else []), *RATES)}
 
@@ -72,7 +72,8 @@ def measured(rows, d, inserts, file, rounds, cells):
             same_lists(vectors, name)
         for library, rate in RATES.items():
             runs[library].append(rate(vectors, rows))
-    all_ours()
+    if not once:
+        all_ours()
     return runs, rebuild(vectors)
 
 
@@ -82,11 +83,12 @@ def main():
         words.add_argument(name, type=int)
     words.add_argument("file", type=Path, nargs="?")
     words.add_argument("--rounds", type=int, default=1)
+    words.add_argument("--once", action="store_true")
     words.add_argument("--cells", type=lambda text: text.split(","), metavar="CAP,P,WITHIN")
     task = words.parse_args()
     in_venv(__file__)
     file = task.file and task.file.resolve()
-    runs, (rebuild_s, searches) = measured(task.rows, task.d, task.inserts, file, task.rounds, task.cells)
+    runs, (rebuild_s, searches) = measured(task.rows, task.d, task.inserts, file, task.rounds, task.once, task.cells)
 
     def middle(name, *keys):
         found = [run[key] for run in runs[name] for key in keys if key in run]
