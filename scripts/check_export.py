@@ -90,18 +90,18 @@ class Codebook:
     def looks_into(self, vector, own, count, within):
         """The sets of cells that a node stored in own may look into; again one, but for ties."""
         others = [cell for cell, children in self.children.items() if not children and cell != own]
-        if count <= 1 or not others:
+        # A cell that is no leaf is told of where cells are checked.
+        if count <= 1 or not others or own not in self.centroid:
             return [[own]]
         scores = {cell: vector @ self.centroid[cell] for cell in others}
         if not within:
             return [[own, *some] for some in nearest(scores, count - 1)]
         least, doubt = 1 - within**2 * max(0, 1 - vector @ self.centroid[own]), TOLERANCE * (1 + within**2)
-        doubtful = [cell for cell, score in scores.items() if abs(score - least) <= doubt]
-        sets = []
-        for among in (some for size in range(len(doubtful) + 1) for some in combinations(doubtful, size)):
-            near = {cell: score for cell, score in scores.items() if score > least + doubt or cell in among}
-            sets += [[own, *some] for some in nearest(near, count - 1)]
-        return sets
+        sure = sum(score > least + doubt for score in scores.values())
+        may = sum(score >= least - doubt for score in scores.values())
+        # Wherever the limit is, the nearest are within it.
+        in_order = sorted(scores.items(), key=lambda item: -item[1])
+        return [[own, *some] for within in range(sure, may + 1) for some in nearest(dict(in_order[:within]), count - 1)]
 
 
 def nearest(scores, count):

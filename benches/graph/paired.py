@@ -5,7 +5,7 @@
 
 A round is: ours, faiss, usearch, hnswlib; after the last, ours once more, unless --once. Ours is `cargo bench -p kinetograph-dataflows
 --bench neighbours -- rates ROWS D 2 0 1 INSERTS 500 threaded`, one exact cell for all, searched on two threads; its lists are compared with
-faiss's flat search before anything else is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
+faiss's flat search before any of the others is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
 node looking into P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
 against those lists. What the others do is told in peers.py. Ratios are of the medians.
 

@@ -23,6 +23,9 @@ const RANGES: [(&str, i64, i64, &str); 14] = [
     ("mine.pyramid_levels", 1, i64::MAX, ""),
 ];
 
+/// How many times as far as its own cell a node may look at most; more would be any distance.
+const FURTHEST: f64 = 100.0;
+
 impl Config {
     /// Says which value cannot be, if one cannot.
     ///
@@ -40,11 +43,17 @@ impl Config {
                 return Err(format!("{path} = {value} must be at least {least}{most}{why}"));
             }
         }
-        let within = self.graph.neighbours.look_within;
-        if within > 0.0 && within < 1.0 {
-            return Err(format!(
-                "graph.neighbours.look_within = {within} must be at least 1, or 0 for any distance"
-            ));
+        let near = &self.graph.neighbours;
+        if near.look_within > 0.0 {
+            if !(1.0..=FURTHEST).contains(&near.look_within) {
+                return Err(format!(
+                    "graph.neighbours.look_within = {} must be at least 1 and at most {FURTHEST}, or 0 for any distance",
+                    near.look_within
+                ));
+            }
+            if near.look_into == 1 {
+                return Err("graph.neighbours.look_within says how far away other cells may be; with graph.neighbours.look_into = 1 a node looks into none".to_owned());
+            }
         }
         #[cfg(feature = "ingest")]
         self.ingest.check().map_err(|error| error.to_string())?;
@@ -97,6 +106,8 @@ mod tests {
             "graph.neighbours.k=100",
             "graph.neighbours.separation_s=-1.0",
             "graph.neighbours.look_within=0.9",
+            "graph.neighbours.look_within=1.1",
+            "graph.neighbours.look_within=1e6",
             "graph.closure.min_cluster=1",
             "track.frames=1",
             "track.padding=nan",

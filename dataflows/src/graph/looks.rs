@@ -36,9 +36,9 @@ impl Looks {
     /// Whether a node whose canonical scores with the centroids of its own cell and of another are these looks into the other, if
     /// that is among the nearest.
     pub(super) fn reach(self, own: Score, other: Score) -> bool {
-        // Half of the squared distance of unit vectors.
-        let apart = |score: Score| (1.0 - f64::from(score.0)).max(0.0);
-        !self.by_distance() || apart(other) <= self.within * self.within * apart(own)
+        // The distance of unit vectors, but for a factor.
+        let apart = |score: Score| (1.0 - f64::from(score.0)).max(0.0).sqrt();
+        !self.by_distance() || apart(other) <= self.within * apart(own)
     }
 }
 

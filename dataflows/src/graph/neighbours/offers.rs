@@ -51,6 +51,9 @@ const WORTH_A_THREAD: usize = if cfg!(test) { 64 } else { 1 << 24 };
 /// Offers that are worth a thread of their own. In tests any two are.
 const OFFERS_WORTH_A_THREAD: usize = if cfg!(test) { 2 } else { 1 << 12 };
 
+/// Offers that are looked at to deal them out evenly.
+const OFFERS_LOOKED_AT: usize = 1 << 10;
+
 /// Offers that are carried out before the list of a later one is asked for, and again as many before its member is.
 const AHEAD: usize = 4;
 
@@ -234,19 +237,25 @@ struct Takers<'a> {
 }
 
 impl Takers<'_> {
-    /// On several threads if it is worth it, each with some of the members. Returns the lists before, of those not yet remembered.
+    /// On several threads if it is worth it, each with some of the members and as many offers. Returns the lists before, of those not yet
+    /// remembered.
     fn take_all(self, members: &mut [Member], floors: &mut [f32], offers: &[Vec<Offer>]) -> Vec<Offered> {
-        let worth = offers.iter().map(Vec::len).sum::<usize>().div_ceil(OFFERS_WORTH_A_THREAD);
-        let each = members.len().div_ceil(self.rules.threads.min(worth).max(1)).max(1);
-        let mut parts = (0..).step_by(each).zip(members.chunks_mut(each).zip(floors.chunks_mut(each)));
-        let Some((_, (members, own_floors))) = parts.next() else { return Vec::new() };
+        let count = offers.iter().map(Vec::len).sum::<usize>();
+        let threads = self.rules.threads.min(count.div_ceil(OFFERS_WORTH_A_THREAD)).max(1);
+        let some = offers.iter().flatten().step_by(count.div_ceil(OFFERS_LOOKED_AT).max(1));
+        let mut places: Vec<usize> = some.map(|offer| offer.to as usize).collect();
+        places.sort_unstable();
+        let (mut first, mut members, mut floors) = (0, members, floors);
         thread::scope(|scope| {
-            let others: Vec<_> = parts
-                .map(|(first, (members, floors))| {
-                    scope.spawn(move || self.take(first, members, floors, offers))
-                })
-                .collect();
-            let mut before = self.take(0, members, own_floors, offers);
+            let mut others = Vec::new();
+            for end in (1..threads).map(|thread| places[thread * places.len() / threads]) {
+                let (own, rest) = std::mem::take(&mut members).split_at_mut(end - first);
+                let (own_floors, rest_floors) = std::mem::take(&mut floors).split_at_mut(end - first);
+                let from = first;
+                others.push(scope.spawn(move || self.take(from, own, own_floors, offers)));
+                (first, members, floors) = (end, rest, rest_floors);
+            }
+            let mut before = self.take(first, members, floors, offers);
             for other in others {
                 before.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
