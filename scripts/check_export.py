@@ -101,7 +101,7 @@ class Codebook:
         may = sum(score >= least - doubt for score in scores.values())
         # Wherever the limit is, the nearest are within it.
         in_order = sorted(scores.items(), key=lambda item: -item[1])
-        return [[own, *some] for within in range(sure, may + 1) for some in nearest(dict(in_order[:within]), count - 1)]
+        return [[own, *some] for reached in range(sure, may + 1) for some in nearest(dict(in_order[:reached]), count - 1)]
 
 
 def nearest(scores, count):

@@ -104,7 +104,8 @@ def main():
     inserts, deletes, _ = best
     nodes = task.rows + task.inserts
     print(f"\n{task.rows} x {task.d} of {file.name if file else 'clusters'}, {task.inserts} more inserted, as many deleted")
-    print(f"{'':14}{'inserts/s':>11}{'ours / it':>11}{'deletes/s':>12}{'ours / it':>11}{'recall@10':>11}")
+    to_it = "cells / it" if task.cells else "ours / it"
+    print(f"{'':14}{'inserts/s':>11}{to_it:>11}{'deletes/s':>12}{to_it:>11}{'recall@10':>11}")
     for name, (rate, gone, recall) in table.items():
         against = f"{gone:12.0f}{deletes / gone:11.3g}" if gone else f"{'-':>12}{'-':>11}"
         print(f"{name:14}{rate:11.0f}{inserts / rate:11.3g}{against}{recall:11.4f}")
