@@ -1,5 +1,7 @@
 //! The `kinetograph` command.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 /// Lists and rows come and go in sizes of all kinds: see docs/decisions/0008-allocator.md.
@@ -7,5 +9,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::keep_memory();
     kinetograph::cli::main()
 }

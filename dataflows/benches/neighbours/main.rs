@@ -16,6 +16,8 @@
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
 //! object a line.
 
+#[path = "../../../src/allocator.rs"]
+mod allocator;
 #[path = "../closure/counting.rs"]
 mod counting;
 mod growth;
@@ -32,6 +34,7 @@ use kinetograph_dataflows::graph::product::{Device, KernelKind, Sketching};
 use kinetograph_dataflows::graph::vector::Precision;
 
 fn main() {
+    allocator::keep_memory();
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let within = words.pop_if(|word| word.starts_with("within="));
     let look_within = within.map_or(0.0, |word| word["within=".len()..].parse().expect("a number"));
