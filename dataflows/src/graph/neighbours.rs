@@ -20,6 +20,7 @@ mod threads;
 pub use recompute::{Recomputed, recompute};
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +32,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use self::cell_index::{CellIndex, Changes, Outcome};
+use self::heritage::Heritage;
 use self::learner::Learner;
 use self::merge::merge;
 use self::rules::{Rules, Share};
@@ -64,6 +66,21 @@ struct Pending {
     capabilities: [Capability<Epoch>; 2],
     by_share: BTreeMap<(CellId, usize), Changes>,
 }
+
+/// The epoch that is closed and not through: what is left of its changes.
+struct Closed {
+    epoch: Epoch,
+    capabilities: [Capability<Epoch>; 2],
+    by_share: BTreeMap<(CellId, usize), Changes>,
+    /// Whether cells come about in it.
+    divides: bool,
+    /// What cells that are gone by it left.
+    heritages: Vec<Heritage>,
+}
+
+/// Lists that are emitted before others are let take them up: so those of a large epoch are never in memory all, and their memory is
+/// still near when it is asked for again. Few in tests, so that they see it.
+const EMITTED_AT_ONCE: usize = if cfg!(test) { 5 } else { 1 << 12 };
 
 impl Pending {
     fn new(epoch: Epoch, input: &InputCapability<Epoch>) -> Self {
@@ -102,8 +119,16 @@ pub fn search<'s>(
     let rules = Rules::of(settings, data.inner.scope().peers());
     let (shares, sketching) = (settings.shares.max(1), settings.sketching);
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
-    let data = data.flat_map(move |(cell, row)| (0..shares).map(move |s| ((cell, s), row.clone())));
-    let queries = queries.flat_map(move |(cell, query)| (0..shares).map(move |s| ((cell, s), query.clone())));
+    // The last share has the row itself, the others clones.
+    fn dealt<D: Clone>(
+        shares: usize,
+        cell: CellId,
+        of_cell: D,
+    ) -> impl Iterator<Item = ((CellId, usize), D)> {
+        iter::repeat_n(of_cell, shares).enumerate().map(move |(share, of_cell)| ((cell, share), of_cell))
+    }
+    let data = data.flat_map(move |(cell, row)| dealt(shares, cell, row));
+    let queries = queries.flat_map(move |(cell, query)| dealt(shares, cell, query));
     type Update<D> = (((CellId, usize), D), Epoch, Diff);
     let by_all = shares >= data.inner.scope().peers();
     fn worker<D>(by_all: bool) -> impl Fn(&Update<D>) -> u64 {
@@ -112,6 +137,7 @@ pub fn search<'s>(
             first.wrapping_add(*share as u64)
         }
     }
+    let again = data.inner.scope().activator_for(builder.operator_info().address);
     let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>(by_all)));
     let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>(by_all)));
     let (lists, list_stream) = builder.new_output::<Vec<(((NodeId, CellId), List), Epoch, Diff)>>();
@@ -122,6 +148,7 @@ pub fn search<'s>(
         let mut cells: HashMap<(CellId, usize), CellIndex> = HashMap::new();
         let mut learner = Learner::new(sketching);
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
+        let mut closed: Option<Closed> = None;
         move |frontiers| {
             data.for_each(|input, updates| {
                 for ((cell, row), epoch, diff) in updates.drain(..) {
@@ -141,30 +168,51 @@ pub fn search<'s>(
                     }
                 }
             });
-            while let Some(at) = pending.first_entry()
-                && frontiers.iter().all(|f| !f.less_equal(at.key()))
-            {
-                let (epoch, Pending { capabilities: [of_lists, of_misfits], by_share }) = at.remove_entry();
+            let mut emitted = 0;
+            loop {
+                if closed.is_none()
+                    && let Some(at) = pending.first_entry()
+                    && frontiers.iter().all(|f| !f.less_equal(at.key()))
+                {
+                    let (epoch, Pending { capabilities, by_share }) = at.remove_entry();
+                    let divides = by_share.keys().any(|share| !cells.contains_key(share));
+                    closed = Some(Closed { epoch, capabilities, by_share, divides, heritages: Vec::new() });
+                }
+                let Some(Closed {
+                    epoch,
+                    capabilities: [of_lists, of_misfits],
+                    by_share,
+                    divides,
+                    heritages,
+                }) = &mut closed
+                else {
+                    break;
+                };
                 let (mut lists, mut misfits) = (lists.activate(), misfits.activate());
-                let (mut lists, mut misfits) = (lists.session(&of_lists), misfits.session(&of_misfits));
-                let divides = by_share.keys().any(|share| !cells.contains_key(share));
-                let mut heritages = Vec::new();
+                let (mut lists, mut misfits) = (lists.session(&*of_lists), misfits.session(&*of_misfits));
                 // A cell's children have larger ids.
-                for ((cell, index), changes) in by_share {
+                while emitted < EMITTED_AT_ONCE
+                    && let Some(((cell, index), changes)) = by_share.pop_first()
+                {
                     let share = Share { index, of: shares };
                     let entry = cells.entry((cell, index));
                     let index = entry.or_insert_with(|| CellIndex::new(rules, share));
-                    heritages.extend(index.heritage(&changes).filter(|_| divides));
-                    let Outcome { lists: changed, scored: count, refused } =
-                        index.apply(changes, learner.basis(), &heritages);
+                    let Outcome { lists: changed, scored: count, refused } = if index.dissolves(&changes) {
+                        let (outcome, heritage) = index.dissolve();
+                        heritages.extend(divides.then_some(heritage));
+                        outcome
+                    } else {
+                        index.apply(changes, learner.basis(), heritages)
+                    };
                     if index.is_empty() {
                         cells.remove(&(cell, share.index));
                     }
                     scored.fetch_add(count, Ordering::Relaxed);
+                    emitted += changed.len();
                     for (node, before, after) in changed {
                         let sides = [(before, -1), (after, 1)];
                         let sides = sides.into_iter().filter_map(|(list, diff)| Some((list?, diff)));
-                        lists.give_iterator(sides.map(|(list, diff)| (((node, cell), list), epoch, diff)));
+                        lists.give_iterator(sides.map(|(list, diff)| (((node, cell), list), *epoch, diff)));
                     }
                     // Every share refuses the same; one of them tells.
                     for node in refused.into_iter().filter(|_| share.index == 0) {
@@ -172,9 +220,15 @@ pub fn search<'s>(
                             "node {node}: its vector has another length than those in cell {}",
                             cell.0
                         );
-                        misfits.give((text, epoch, 1));
+                        misfits.give((text, *epoch, 1));
                     }
                 }
+                if !by_share.is_empty() {
+                    again.activate();
+                    break;
+                }
+                drop((lists, misfits));
+                closed = None;
                 learner.learn(cells.values());
             }
         }

@@ -47,6 +47,16 @@ impl Vector {
         }
     }
 
+    /// Whether `other` has these values. Quick where it shares them.
+    pub(crate) fn is(&self, other: &Vector) -> bool {
+        let shared = match (self, other) {
+            (Vector::F32(a), Vector::F32(b)) => Arc::ptr_eq(a, b),
+            (Vector::F16(a), Vector::F16(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        shared || self == other
+    }
+
     /// How many values there are (d).
     pub fn len(&self) -> usize {
         match self {

@@ -80,4 +80,12 @@ impl Best {
         self.entries.retain(|e| !gone(e.node));
         self.complete_to.is_none() || self.entries.len() >= k
     }
+
+    /// The best of those rows alone that `stay` tells, unless fewer than `k` of them are known and there may be more.
+    pub(super) fn over(&self, stay: impl Fn(NodeId) -> bool, k: usize) -> Option<Self> {
+        let mut entries = Vec::with_capacity(self.entries.len());
+        entries.extend(self.entries.iter().filter(|e| stay(e.node)));
+        let enough = self.complete_to.is_none() || entries.len() >= k;
+        enough.then_some(Best { entries, complete_to: self.complete_to })
+    }
 }

@@ -8,17 +8,18 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::super::cells::Query;
 use super::super::node::{List, Neighbour, Row};
 use super::super::product::{Basis, Late, Sketch, Sketching};
+use super::super::vector::Vector;
 use super::before::{Before, Offered};
 use super::best::Best;
 use super::gone::Gone;
 use super::heritage::Heritage;
 use super::offers::{News, Slot};
-use super::part::{Member, Part, Reach, Role, SHADES_AT_ONCE, Shade};
+use super::part::{Body, Head, Member, Part, Reach, Role, SHADES_AT_ONCE, Shade};
 use super::rules::{Rules, Share};
 use super::threads::on_threads;
 use crate::id::NodeId;
@@ -57,6 +58,9 @@ const SKETCH_FROM: usize = 512;
 /// Values of rows that go, above which it is quicker to look into every list than to let the product say which ones to look into: measured
 /// in cells of 2,400 rows of 128 values, where it is even at 20 rows that go. In tests a few rows have more.
 const LOOK_INTO_LISTS: usize = if cfg!(test) { 24 } else { 2 * 1024 };
+
+/// Rows of a new cell that are asked for in what others left, to find whose they were.
+const ROWS_ASKED_FOR: usize = 64;
 
 /// Lists that are worth a thread of their own to compare with what they were. In tests any two are.
 const LISTS_WORTH_A_THREAD: usize = if cfg!(test) { 2 } else { 1 << 11 };
@@ -103,10 +107,31 @@ impl CellIndex {
         self.slots.is_empty()
     }
 
-    /// What the cell leaves to others, if `changes` take all its rows away.
-    pub(super) fn heritage(&self, changes: &Changes) -> Option<Heritage> {
-        let divided = changes.new_rows.is_empty() && self.rows > 0 && changes.gone_rows.len() >= self.rows;
-        divided.then(|| Heritage::of(self.share, self.parts.iter().flat_map(|part| &part.members)))
+    /// Whether `changes` take all members away and bring none: the cell divides, or becomes part of another.
+    pub(super) fn dissolves(&self, changes: &Changes) -> bool {
+        let Changes { gone_rows, gone_queries, new_rows, new_queries } = changes;
+        let none_comes = new_rows.is_empty() && new_queries.is_empty();
+        if !none_comes || self.rows == 0 || gone_rows.len() < self.rows {
+            return false;
+        }
+        let [rows, queries] =
+            [gone_rows, gone_queries].map(|gone| gone.iter().copied().collect::<HashSet<NodeId>>());
+        let goes = |role: Role, id: NodeId, gone: &HashSet<NodeId>| role == Role::Not || gone.contains(&id);
+        let mut heads = self.parts.iter().flat_map(|part| &part.heads);
+        heads.all(|head| goes(head.row, head.id, &rows) && goes(head.query, head.id, &queries))
+    }
+
+    /// Takes all members out at once. What is left of them is for the cells that take them in.
+    pub(super) fn dissolve(&mut self) -> (Outcome, Heritage) {
+        let parts = std::mem::take(&mut self.parts);
+        (self.slots, self.rows) = (HashMap::new(), 0);
+        let members: Vec<Member> = parts.into_iter().flat_map(Part::into_members).collect();
+        let list = |Member { head, body }: &Member| {
+            Some((head.id, Some(body.list(head, self.rules.k)?.to_vec()), None))
+        };
+        let mut lists: Vec<_> = members.iter().filter_map(list).collect();
+        lists.sort_unstable_by_key(|(id, ..)| *id);
+        (Outcome { lists, ..Outcome::default() }, Heritage::of(self.share, members))
     }
 
     /// Carries out one epoch's changes. `basis` is what the worker has learnt of its vectors. A cell without members may have
@@ -120,8 +145,8 @@ impl CellIndex {
         let mut outcome = Outcome::default();
         let fresh = self.is_empty() && self.rules.min_rows == 0;
         let heritages = heritages.iter().filter(|heritage| fresh && heritage.of_share(self.share));
-        let of_rows =
-            |heritage: &&Heritage| changes.new_rows.iter().filter(|row| heritage.has_row(row.id)).count();
+        let some = changes.new_rows.iter().step_by(changes.new_rows.len().div_ceil(ROWS_ASKED_FOR).max(1));
+        let of_rows = |heritage: &&Heritage| some.clone().filter(|row| heritage.has_row(row.id)).count();
         let heritage = heritages.max_by_key(of_rows);
         let was_open = self.rows >= self.rules.min_rows;
         let gone: Gone = changes.gone_rows.iter().copied().collect();
@@ -144,8 +169,8 @@ impl CellIndex {
         }
 
         // Known queries come first, so that no pair of two of them is scored.
-        arrivals.sort_by_key(|member| member.query != Role::Known);
-        let old: Vec<usize> = self.parts.iter().map(|part| part.members.len()).collect();
+        arrivals.sort_by_key(|member| member.head.query != Role::Known);
+        let old: Vec<usize> = self.parts.iter().map(Part::len).collect();
         let mut arrived = vec![Vec::new(); self.parts.len()];
         for (order, (part, _)) in self.put_all(arrivals).into_iter().enumerate() {
             arrived[part].push(order);
@@ -161,7 +186,7 @@ impl CellIndex {
         if open {
             for id in before.by_id.keys() {
                 if let Some((part, at)) = self.slots.get(id) {
-                    self.parts[*part].members[*at].remembered = true;
+                    self.parts[*part].heads[*at].remembered = true;
                 }
             }
             outcome.scored = self.offer_all(&news, &mut before.offered);
@@ -180,13 +205,15 @@ impl CellIndex {
         before.extend(by_id.into_iter().map(|(id, list)| (id, self.slots.get(&id).copied(), list)));
         for (_, slot, _) in &before {
             if let Some((part, at)) = slot {
-                self.parts[*part].members[*at].remembered = false;
+                self.parts[*part].heads[*at].remembered = false;
             }
         }
-        let members: Vec<&[Member]> = self.parts.iter().map(|part| &*part.members).collect();
+        let members: Vec<(&[Head], &[Body])> =
+            self.parts.iter().map(|part| (&*part.heads, &*part.bodies)).collect();
         let k = self.rules.k;
+        let list = |(part, at): Slot| members[part].1[at].list(&members[part].0[at], k);
         let after = on_threads(self.rules.threads, LISTS_WORTH_A_THREAD, &before, |(_, slot, before)| {
-            let after = slot.and_then(|(part, at)| members[part][at].list(k));
+            let after = slot.and_then(list);
             (after != before.as_deref()).then(|| after.map(<[Neighbour]>::to_vec))
         });
         let changed = before.into_iter().zip(after);
@@ -200,27 +227,26 @@ impl CellIndex {
     fn settle(&mut self, news: &News, open: bool) {
         for (part, old) in self.parts.iter_mut().zip(&news.old) {
             let first = if news.all { 0 } else { *old };
-            for at in first..part.members.len() {
-                let member = &mut part.members[at];
-                for role in [&mut member.row, &mut member.query] {
+            for at in first..part.len() {
+                let head = &mut part.heads[at];
+                for role in [&mut head.row, &mut head.query] {
                     if *role != Role::Not {
                         *role = Role::Old;
                     }
                 }
                 if !open {
-                    member.best = Best::new();
+                    part.bodies[at].best = Best::new();
                 }
                 part.set_floor(at, self.rules.k, self.error);
             }
         }
     }
 
-    pub(super) fn member(&self, (part, at): Slot) -> &Member {
-        &self.parts[part].members[at]
-    }
-
     fn remember(&self, id: NodeId, before: &mut Before) {
-        let list = || self.member(*self.slots.get(&id)?).list(self.rules.k).map(<[Neighbour]>::to_vec);
+        let list = || {
+            let (part, at) = *self.slots.get(&id)?;
+            self.parts[part].list(at, self.rules.k).map(<[Neighbour]>::to_vec)
+        };
         before.by_id.entry(id).or_insert_with(list);
     }
 
@@ -262,8 +288,8 @@ impl CellIndex {
     /// at the end.
     fn change(&mut self, id: NodeId, change: Change) -> Option<Member> {
         let slot = self.slots.get(&id).copied();
-        let old = slot.map(|slot| self.member(slot));
-        let (old_row, old_query) = old.map_or((Role::Not, Role::Not), |m| (m.row, m.query));
+        let old = slot.map(|(part, at)| self.parts[part].heads[at]);
+        let (old_row, old_query) = old.map_or((Role::Not, Role::Not), |head| (head.row, head.query));
         let row = match (&change.row, change.row_gone) {
             (Some(_), _) => Role::New,
             (None, true) => Role::Not,
@@ -282,27 +308,20 @@ impl CellIndex {
             (Some(node), _) => {
                 let best = match (change.query.and_then(|q| q.known), old) {
                     (Some(known), _) => Best::known(known, self.rules.k),
-                    (None, Some(old)) if query == Role::Old => old.best,
+                    (None, Some(old)) if query == Role::Old => old.body.best,
                     _ => Best::new(),
                 };
-                Some(Member {
-                    id,
-                    pts_ns: node.pts_ns,
-                    row,
-                    query,
-                    best,
-                    remembered: false,
-                    vector: node.vector.clone(),
-                })
+                let head = Head { id, pts_ns: node.pts_ns, row, query, remembered: false };
+                Some(Member { head, body: Body { best, vector: node.vector.clone() } })
             }
             (None, Some((part, at))) if old.is_none() => {
-                let member = &mut self.parts[part].members[at];
-                if member.row != Role::Not && row == Role::Not {
+                let head = &mut self.parts[part].heads[at];
+                if head.row != Role::Not && row == Role::Not {
                     self.rows -= 1;
                 }
-                (member.row, member.query) = (row, query);
+                (head.row, head.query) = (row, query);
                 if query == Role::Not {
-                    member.best = Best::new();
+                    self.parts[part].bodies[at].best = Best::new();
                 }
                 self.parts[part].set_floor(at, self.rules.k, self.error);
                 None
@@ -314,42 +333,43 @@ impl CellIndex {
     /// Queries that have one of the rows in their lists that will be `gone`. Where few go the product says which lists to look into: a row of
     /// a list scores no less than the list's floor.
     fn listing(&self, gone: &Gone) -> Vec<NodeId> {
-        let has = |member: &&Member| member.best.has(|node| gone.has(node));
-        if let [Part { members, rows, floors, .. }] = &self.parts[..]
+        let has = |(_, body): &(&Head, &Body)| body.best.has(|node| gone.has(node));
+        if let [Part { heads, bodies, rows, floors, .. }] = &self.parts[..]
             && let Some(rows) = rows.shared()
             && gone.len() * self.sketch.values(self.length) <= LOOK_INTO_LISTS
         {
             let places = gone.iter().filter_map(|id| Some(self.slots.get(&id)?.1));
-            let late = Late { rows: members.len(), floor: f32::INFINITY };
+            let late = Late { rows: heads.len(), floor: f32::INFINITY };
             let mut batch = rows.lates(places.map(|at| (at, late)));
-            let mut reached = vec![false; members.len()];
+            let mut reached = vec![false; heads.len()];
             let (mut hits, mut from) = (Vec::new(), Some(0));
             while let Some(at) = from {
                 from = batch.propose_shared(rows, at, floors, &mut hits);
                 hits.drain(..).for_each(|hit| reached[hit.row] = true);
             }
-            let reached =
-                members.iter().zip(reached).filter(|(_, reached)| *reached).map(|(member, _)| member);
-            return reached.filter(has).map(|member| member.id).collect();
+            let members = heads.iter().zip(bodies).zip(reached);
+            let reached = members.filter(|(_, reached)| *reached).map(|(member, _)| member);
+            return reached.filter(has).map(|(head, _)| head.id).collect();
         }
-        let members = self.parts.iter().flat_map(|part| &part.members);
-        members.filter(has).map(|member| member.id).collect()
+        let members = self.parts.iter().flat_map(|part| part.heads.iter().zip(&part.bodies));
+        members.filter(has).map(|(head, _)| head.id).collect()
     }
 
     /// Takes the rows that are gone out of the lists of the queries `listing`. A query left with too few starts anew, among the arrivals.
     fn forget(&mut self, gone: &Gone, listing: Vec<NodeId>, arrivals: &mut Vec<Member>, before: &mut Before) {
         let k = self.rules.k;
-        for member in arrivals.iter_mut().filter(|m| m.query == Role::Old) {
-            if !member.best.remove(|node| gone.has(node), k) {
-                (member.query, member.best) = (Role::New, Best::new());
+        for Member { head, body } in arrivals.iter_mut().filter(|member| member.head.query == Role::Old) {
+            if !body.best.remove(|node| gone.has(node), k) {
+                (head.query, body.best) = (Role::New, Best::new());
             }
         }
         for id in listing {
             let Some((part, at)) = self.slots.get(&id).copied() else { continue };
             self.remember(id, before);
-            if !self.parts[part].members[at].best.remove(|node| gone.has(node), k) {
-                let member = self.take((part, at));
-                arrivals.push(Member { query: Role::New, best: Best::new(), ..member });
+            if !self.parts[part].bodies[at].best.remove(|node| gone.has(node), k) {
+                let mut member = self.take((part, at));
+                (member.head.query, member.body.best) = (Role::New, Best::new());
+                arrivals.push(member);
             }
         }
     }
@@ -357,14 +377,14 @@ impl CellIndex {
     /// The cell has reached the rows it takes to give lists, or has lost them.
     fn turn(&mut self, open: bool, before: &mut Before) {
         for part in 0..self.parts.len() {
-            for at in 0..self.parts[part].members.len() {
-                let (id, query) = (self.parts[part].members[at].id, self.parts[part].members[at].query);
+            for at in 0..self.parts[part].len() {
+                let Head { id, query, .. } = self.parts[part].heads[at];
                 if matches!(query, Role::Old | Role::New) {
                     self.remember(id, before);
-                    let member = &mut self.parts[part].members[at];
-                    member.best = Best::new();
+                    let Part { heads, bodies, .. } = &mut self.parts[part];
+                    bodies[at].best = Best::new();
                     if open {
-                        member.query = Role::New;
+                        heads[at].query = Role::New;
                     }
                     self.parts[part].set_floor(at, self.rules.k, self.error);
                 }
@@ -378,7 +398,8 @@ impl CellIndex {
         let mut members = members.into_iter();
         while !members.as_slice().is_empty() {
             let soon = &members.as_slice()[..members.len().min(SHADES_AT_ONCE)];
-            let shades = Shade::of_all(soon, &self.sketch, self.rules.threads);
+            let vectors: Vec<&Vector> = soon.iter().map(|member| &member.body.vector).collect();
+            let shades = Shade::of_all(&vectors, &self.sketch, self.rules.threads);
             slots.extend(shades.into_iter().zip(&mut members).map(|(shade, member)| self.put(member, shade)));
         }
         slots
@@ -386,10 +407,11 @@ impl CellIndex {
 
     /// Puts a member at the end of its part.
     fn put(&mut self, member: Member, shade: Shade) -> Slot {
-        let (id, part) = (member.id, self.share.part(member.id));
-        self.rows += usize::from(member.row != Role::Not);
+        let Head { id, row, .. } = member.head;
+        let part = self.share.part(id);
+        self.rows += usize::from(row != Role::Not);
         let reach = self.reach.and(self.parts[part].push(member, shade));
-        let slot = (part, self.parts[part].members.len() - 1);
+        let slot = (part, self.parts[part].len() - 1);
         self.slots.insert(id, slot);
         self.parts[part].set_floor(slot.1, self.rules.k, self.error);
         if reach != self.reach {
@@ -405,7 +427,7 @@ impl CellIndex {
         self.error = self.sketch.error(&by, self.length, reach.norm, reach.longest, reach.off);
         self.second_error = self.sketch.second_error(&by, reach.norm, reach.longest, reach.off);
         for part in &mut self.parts {
-            (0..part.members.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
+            (0..part.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
         }
     }
 
@@ -447,16 +469,16 @@ impl CellIndex {
     /// At most `count` members' vectors, evenly over all.
     pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = Cow<'_, [f32]>> {
         let step = self.slots.len().div_ceil(count.max(1)).max(1);
-        let members = self.parts.iter().flat_map(|part| &part.members);
-        members.step_by(step).map(|member| member.vector.values())
+        let bodies = self.parts.iter().flat_map(|part| &part.bodies);
+        bodies.step_by(step).map(|body| body.vector.values())
     }
 
     /// Takes a member out; the last one of its part takes its place.
     fn take(&mut self, (part, at): Slot) -> Member {
         let member = self.parts[part].swap_remove(at);
-        self.slots.remove(&member.id);
-        self.rows -= usize::from(member.row != Role::Not);
-        if let Some(moved) = self.parts[part].members.get(at) {
+        self.slots.remove(&member.head.id);
+        self.rows -= usize::from(member.head.row != Role::Not);
+        if let Some(moved) = self.parts[part].heads.get(at) {
             self.slots.insert(moved.id, (part, at));
         }
         member

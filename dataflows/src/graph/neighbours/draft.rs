@@ -25,9 +25,9 @@ impl Draft {
         Draft {
             full,
             floor,
-            scored: Vec::new(),
-            promised: Vec::new(),
-            waiting: Vec::new(),
+            scored: Vec::with_capacity(full),
+            promised: Vec::with_capacity(full),
+            waiting: Vec::with_capacity(WAITING),
             waiting_limit: WAITING,
         }
     }

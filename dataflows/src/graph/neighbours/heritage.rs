@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::best::Best;
-use super::part::{Member, Role};
+use super::part::{Body, Member, Role};
 use super::rules::Share;
 use crate::graph::vector::Vector;
 use crate::id::NodeId;
@@ -27,19 +27,17 @@ struct Left {
 impl Left {
     /// Whether a member is the one that left, and no other of the same name.
     fn is(&self, member: &Member) -> bool {
-        self.pts_ns == member.pts_ns && self.vector == member.vector
+        self.pts_ns == member.head.pts_ns && self.vector.is(&member.body.vector)
     }
 }
 
 impl Heritage {
-    pub(super) fn of<'m>(share: Share, members: impl Iterator<Item = &'m Member>) -> Self {
-        let left = |member: &Member| Left {
-            pts_ns: member.pts_ns,
-            vector: member.vector.clone(),
-            row: member.row == Role::Old,
-            best: (member.query == Role::Old).then(|| member.best.clone()),
+    pub(super) fn of(share: Share, members: Vec<Member>) -> Self {
+        let left = |Member { head, body: Body { best, vector } }: Member| {
+            let best = (head.query == Role::Old).then_some(best);
+            (head.id, Left { pts_ns: head.pts_ns, vector, row: head.row == Role::Old, best })
         };
-        Heritage { share, members: members.map(|member| (member.id, left(member))).collect() }
+        Heritage { share, members: members.into_iter().map(left).collect() }
     }
 
     /// Whether the lists are over the pairs that are scored in `share`.
@@ -56,22 +54,23 @@ impl Heritage {
     /// were, and a query that has `k` of the arriving rows left, or all there are, knows the old rows. Members that are old in all they
     /// are come first; each pair with one of the others is still to be met.
     pub(super) fn pass_on(&self, arrivals: Vec<Member>, k: usize) -> (Vec<Member>, Vec<Member>) {
-        let known = |member: &Member| self.members.get(&member.id).filter(|left| left.is(member));
-        let moved = |member: &&Member| member.row == Role::New && known(member).is_some_and(|left| left.row);
-        let moved: HashSet<NodeId> = arrivals.iter().filter(moved).map(|member| member.id).collect();
+        let known = |member: &Member| self.members.get(&member.head.id).filter(|left| left.is(member));
+        let moved =
+            |member: &&Member| member.head.row == Role::New && known(member).is_some_and(|left| left.row);
+        let moved: HashSet<NodeId> = arrivals.iter().filter(moved).map(|member| member.head.id).collect();
         let pass_on = |mut member: Member| {
-            if moved.contains(&member.id) {
-                member.row = Role::Old;
+            if moved.contains(&member.head.id) {
+                member.head.row = Role::Old;
             }
-            if member.query == Role::New
-                && let Some(mut best) = known(&member).and_then(|left| left.best.clone())
-                && best.remove(|node| !moved.contains(&node), k)
+            if member.head.query == Role::New
+                && let Some(best) = known(&member).and_then(|left| left.best.as_ref())
+                && let Some(best) = best.over(|node| moved.contains(&node), k)
             {
-                (member.query, member.best) = (Role::Old, best);
+                (member.head.query, member.body.best) = (Role::Old, best);
             }
             member
         };
         let old = |role: Role| matches!(role, Role::Not | Role::Old);
-        arrivals.into_iter().map(pass_on).partition(|member| old(member.row) && old(member.query))
+        arrivals.into_iter().map(pass_on).partition(|Member { head, .. }| old(head.row) && old(head.query))
     }
 }

@@ -11,13 +11,14 @@ use super::super::product::{Deeper, Hit, Lates};
 use super::super::score::{Score, near};
 use super::super::vector::Vector;
 use super::draft::Draft;
-use super::part::Member;
+use super::part::{Body, Head};
 use super::rules::Rules;
 
 /// Members of a part, as a meeting sees them.
 #[derive(Clone, Copy)]
 pub(super) struct Side<'a> {
-    pub(super) members: &'a [Member],
+    pub(super) heads: &'a [Head],
+    pub(super) bodies: &'a [Body],
     pub(super) deeper: Option<&'a Deeper>,
 }
 
@@ -109,7 +110,7 @@ impl Ground<'_> {
     }
 
     /// Whether a row is to be offered to a query.
-    fn wants(&self, query: &Member, row: &Member) -> bool {
+    fn wants(&self, query: &Head, row: &Head) -> bool {
         query.wants(row) && self.rules.eligible((query.id, query.pts_ns), (row.id, row.pts_ns))
     }
 
@@ -140,7 +141,7 @@ impl Now<'_, '_> {
                 hits.retain(|hit| {
                     let reaches = self.reached(hit) != (false, false);
                     if reaches {
-                        near(slice::from_ref(&row.members[hit.row]));
+                        near(slice::from_ref(&row.heads[hit.row]));
                     }
                     reaches
                 });
@@ -169,7 +170,7 @@ impl Now<'_, '_> {
     fn wait(&mut self, hit: &Hit, (to_late, to_row): (bool, bool), least: f32) -> bool {
         let ground = self.ground;
         let new = self.meeting.lates.start + hit.late;
-        let (late, row) = (&ground.late.members[new], &ground.row.members[hit.row]);
+        let (late, row) = (&ground.late.heads[new], &ground.row.heads[hit.row]);
         let of_row = self.late_of(hit.row);
         let mut now = false;
         for (reached, late, query, row, place) in
@@ -220,7 +221,7 @@ impl Now<'_, '_> {
     fn offer_drafts(&mut self) {
         for (draft, to) in self.meeting.drafts.drain(..).zip(self.meeting.lates.clone()) {
             for (score, row) in draft.into_iter().flat_map(Draft::best) {
-                let entry = Neighbour { score: Score(score), node: self.ground.row.members[row].id };
+                let entry = Neighbour { score: Score(score), node: self.ground.row.heads[row].id };
                 self.met.to_lates.push(Offer { to: to as u32, entry });
             }
         }
@@ -230,9 +231,9 @@ impl Now<'_, '_> {
     fn score(&mut self, hits: &[Hit]) {
         let Some(late) = hits.first().map(|hit| hit.late) else { return };
         let (ground, waits, new) = (self.ground, self.ground.waits(), self.meeting.lates.start + late);
-        let member = &ground.late.members[new];
+        let (head, vector) = (&ground.late.heads[new], &ground.late.bodies[new].vector);
         // Decoded once.
-        let values = member.vector.values();
+        let values = vector.values();
         let mut hits = hits.iter();
         loop {
             ground.near(hits.as_slice().iter().map(|hit| hit.row));
@@ -240,21 +241,21 @@ impl Now<'_, '_> {
             while count < FOUR
                 && let Some(hit) = hits.next()
             {
-                let row = &ground.row.members[hit.row];
+                let row = &ground.row.heads[hit.row];
                 let (to_late, to_row) = self.reached(hit);
                 // What waits for a draft is not scored now.
                 let drafted = |late: Option<usize>| late.is_some_and(|at| self.meeting.drafts[at].is_some());
                 let (late_waits, row_waits) =
                     (waits && drafted(Some(late)), waits && drafted(self.late_of(hit.row)));
-                let to_late = to_late && !late_waits && ground.wants(member, row);
-                let to_row = to_row && !row_waits && ground.wants(row, member);
+                let to_late = to_late && !late_waits && ground.wants(head, row);
+                let to_row = to_row && !row_waits && ground.wants(row, head);
                 if to_late || to_row {
                     rows[count] = (hit.row, to_late, to_row);
                     count += 1;
                 }
             }
             let rows = &rows[..count];
-            let scores = ground.scores(&values, &member.vector, rows.iter().map(|(row, ..)| *row));
+            let scores = ground.scores(&values, vector, rows.iter().map(|(row, ..)| *row));
             for ((row, to_late, to_row), score) in rows.iter().zip(scores) {
                 let (row, of_row) = (*row, self.late_of(*row));
                 let sides = [(*to_late, Some(late), row, true), (*to_row, of_row, new, false)];
@@ -267,8 +268,8 @@ impl Now<'_, '_> {
                         }
                         None => {
                             let (offers, to, from) = match to_late {
-                                true => (&mut self.met.to_lates, new, &ground.row.members[row]),
-                                false => (&mut self.met.to_rows, row, member),
+                                true => (&mut self.met.to_lates, new, &ground.row.heads[row]),
+                                false => (&mut self.met.to_rows, row, head),
                             };
                             let entry = Neighbour { score: Score(score), node: from.id };
                             offers.push(Offer { to: to as u32, entry });
@@ -290,8 +291,8 @@ impl Ground<'_> {
         if waiting.is_empty() {
             return;
         }
-        let member = &self.late.members[new];
-        let values = member.vector.values();
+        let (head, vector) = (&self.late.heads[new], &self.late.bodies[new].vector);
+        let values = vector.values();
         let mut waiting = waiting.iter();
         loop {
             self.near(waiting.as_slice().iter().map(|(_, row)| *row as usize));
@@ -302,13 +303,13 @@ impl Ground<'_> {
                 if *most < lowered(draft.floor(), self.error) {
                     // Nor do those after it.
                     waiting = [].iter();
-                } else if self.wants(member, &self.row.members[*row as usize]) {
+                } else if self.wants(head, &self.row.heads[*row as usize]) {
                     rows[count] = *row;
                     count += 1;
                 }
             }
             let rows = &rows[..count];
-            let scores = self.scores(&values, &member.vector, rows.iter().map(|row| *row as usize));
+            let scores = self.scores(&values, vector, rows.iter().map(|row| *row as usize));
             rows.iter().zip(scores).for_each(|(row, score)| draft.push(score, *row));
             if count < FOUR {
                 return;
@@ -320,7 +321,7 @@ impl Ground<'_> {
     fn scores(&self, values: &[f32], vector: &Vector, rows: impl Iterator<Item = usize>) -> [f32; FOUR] {
         let (mut vectors, mut count) = ([vector; FOUR], 0);
         for (at, row) in vectors.iter_mut().zip(rows) {
-            *at = &self.row.members[row].vector;
+            *at = &self.row.bodies[row].vector;
             count += 1;
         }
         let mut scores = [0.0; FOUR];
@@ -328,10 +329,10 @@ impl Ground<'_> {
         scores
     }
 
-    /// Asks for the members and vectors of the next rows to be brought near.
+    /// Asks for the bodies and vectors of the next rows to be brought near.
     fn near(&self, rows: impl Iterator<Item = usize> + Clone) {
-        let members = self.row.members;
-        rows.clone().skip(FOUR).take(FOUR).for_each(|row| near(slice::from_ref(&members[row])));
-        rows.take(FOUR).for_each(|row| members[row].vector.near());
+        let bodies = self.row.bodies;
+        rows.clone().skip(FOUR).take(FOUR).for_each(|row| near(slice::from_ref(&bodies[row])));
+        rows.take(FOUR).for_each(|row| bodies[row].vector.near());
     }
 }

@@ -11,7 +11,7 @@ use super::before::Offered;
 use super::cell_index::CellIndex;
 use super::draft::Draft;
 use super::meeting::{Ground, Meeting, Met, Offer, Side};
-use super::part::{Member, Part, Role};
+use super::part::{Body, Head, Part, Role};
 use super::rules::Rules;
 
 /// A member: its part, and its place there.
@@ -65,7 +65,7 @@ impl CellIndex {
         let mut scored = 0;
         for part in 0..self.parts.len() {
             let other = self.share.meets(part);
-            let members = self.parts[part].members.len();
+            let members = self.parts[part].len();
             if news.all {
                 scored += self.meet_in_turn((part, 0..members), (other, 0), news, before);
             } else {
@@ -148,7 +148,7 @@ impl CellIndex {
         let together = self.parts[part].rows.together();
         for from in lates.clone().step_by(together) {
             let lates = from..lates.end.min(from + together);
-            let known = |at: usize| self.parts[part].members[at].query == Role::Known;
+            let known = |at: usize| self.parts[part].heads[at].query == Role::Known;
             let rows: Vec<usize> = lates.clone().map(|at| news.meets((part, at), known(at), other)).collect();
             let pairs: usize = rows.iter().map(|rows| rows.saturating_sub(first)).sum();
             if pairs == 0 {
@@ -177,11 +177,11 @@ impl CellIndex {
         first: usize,
         rows: impl Fn(usize) -> usize,
     ) -> Meeting {
-        let Part { members, floors, .. } = &self.parts[part];
+        let Part { heads, bodies, floors, .. } = &self.parts[part];
         let limits = lates.clone().map(|at| Late { rows: rows(at), floor: floors[at] }).collect();
         let draft = |at: usize| {
-            let new = members[at].query == Role::New;
-            new.then(|| Draft::new(self.rules.full, members[at].floor(self.rules.k)))
+            let new = heads[at].query == Role::New;
+            new.then(|| Draft::new(self.rules.full, bodies[at].floor(&heads[at], self.rules.k)))
         };
         let drafts = lates.clone().map(draft).collect();
         let batch = self.parts[part].rows.lates(lates.clone(), limits);
@@ -190,8 +190,8 @@ impl CellIndex {
 
     fn ground(&self, part: usize, other: usize) -> Ground<'_> {
         let side = |part: usize| {
-            let Part { members, deeper, .. } = &self.parts[part];
-            Side { members, deeper: deeper.as_ref() }
+            let Part { heads, bodies, deeper, .. } = &self.parts[part];
+            Side { heads, bodies, deeper: deeper.as_ref() }
         };
         Ground {
             rules: &self.rules,
@@ -218,13 +218,32 @@ impl CellIndex {
             to_lates.append(&mut to_rows);
         }
         for (part, offers) in [(part, to_lates), (other, to_rows)] {
-            let Part { members, floors, .. } = &mut self.parts[part];
+            let Part { heads, bodies, floors, .. } = &mut self.parts[part];
             let takers = Takers { part, rules: &self.rules, error: self.error };
-            before.extend(takers.take_all(members, floors, &offers));
+            before.extend(takers.take_all(Members { heads, bodies, floors }, &offers));
         }
         for at in lates.into_iter().flatten() {
             self.parts[part].set_floor(at, self.rules.k, self.error);
         }
+    }
+}
+
+/// Members of a part, side by side, with their floors.
+#[derive(Default)]
+struct Members<'a> {
+    heads: &'a mut [Head],
+    bodies: &'a mut [Body],
+    floors: &'a mut [f32],
+}
+
+impl<'a> Members<'a> {
+    /// The first so many, and those after them.
+    fn split_at(self, count: usize) -> (Members<'a>, Members<'a>) {
+        let (heads, other_heads) = self.heads.split_at_mut(count);
+        let (bodies, other_bodies) = self.bodies.split_at_mut(count);
+        let (floors, other_floors) = self.floors.split_at_mut(count);
+        let others = Members { heads: other_heads, bodies: other_bodies, floors: other_floors };
+        (Members { heads, bodies, floors }, others)
     }
 }
 
@@ -239,23 +258,25 @@ struct Takers<'a> {
 impl Takers<'_> {
     /// On several threads if it is worth it, each with some of the members and as many offers. Returns the lists before, of those not yet
     /// remembered.
-    fn take_all(self, members: &mut [Member], floors: &mut [f32], offers: &[Vec<Offer>]) -> Vec<Offered> {
+    fn take_all(self, members: Members<'_>, offers: &[Vec<Offer>]) -> Vec<Offered> {
         let count = offers.iter().map(Vec::len).sum::<usize>();
-        let threads = self.rules.threads.min(count.div_ceil(OFFERS_WORTH_A_THREAD)).max(1);
+        let threads = self.rules.threads.min(count.div_ceil(OFFERS_WORTH_A_THREAD));
+        if threads <= 1 {
+            return self.take(0, members, offers);
+        }
         let some = offers.iter().flatten().step_by(count.div_ceil(OFFERS_LOOKED_AT).max(1));
         let mut places: Vec<usize> = some.map(|offer| offer.to as usize).collect();
         places.sort_unstable();
-        let (mut first, mut members, mut floors) = (0, members, floors);
+        let (mut first, mut members) = (0, members);
         thread::scope(|scope| {
             let mut others = Vec::new();
             for end in (1..threads).map(|thread| places[thread * places.len() / threads]) {
-                let (own, rest) = std::mem::take(&mut members).split_at_mut(end - first);
-                let (own_floors, rest_floors) = std::mem::take(&mut floors).split_at_mut(end - first);
+                let (own, rest) = std::mem::take(&mut members).split_at(end - first);
                 let from = first;
-                others.push(scope.spawn(move || self.take(from, own, own_floors, offers)));
-                (first, members, floors) = (end, rest, rest_floors);
+                others.push(scope.spawn(move || self.take(from, own, offers)));
+                (first, members) = (end, rest);
             }
-            let mut before = self.take(first, members, floors, offers);
+            let mut before = self.take(first, members, offers);
             for other in others {
                 before.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
@@ -264,35 +285,30 @@ impl Takers<'_> {
     }
 
     /// The offers to the members from place `first` on.
-    fn take(
-        self,
-        first: usize,
-        members: &mut [Member],
-        floors: &mut [f32],
-        offers: &[Vec<Offer>],
-    ) -> Vec<Offered> {
+    fn take(self, first: usize, members: Members<'_>, offers: &[Vec<Offer>]) -> Vec<Offered> {
+        let Members { heads, bodies, floors } = members;
         let (k, mut before) = (self.rules.k, Vec::new());
-        let here = |offer: &&Offer| (first..first + members.len()).contains(&(offer.to as usize));
+        let here = |offer: &&Offer| (first..first + heads.len()).contains(&(offer.to as usize));
         let offers: Vec<&Offer> = offers.iter().flatten().filter(here).collect();
         for (at, offer) in offers.iter().enumerate() {
             let place = |offer: &Offer| offer.to as usize - first;
             if let Some(soon) = offers.get(at + 2 * AHEAD) {
-                near(slice::from_ref(&members[place(soon)]));
+                near(slice::from_ref(&bodies[place(soon)]));
             }
             if let Some(soon) = offers.get(at + AHEAD) {
-                members[place(soon)].best.near();
+                bodies[place(soon)].best.near();
             }
-            let member = &mut members[place(offer)];
-            if offer.entry.score.0 < member.floor(k) {
+            let (head, body) = (&mut heads[place(offer)], &mut bodies[place(offer)]);
+            if offer.entry.score.0 < body.floor(head, k) {
                 continue;
             }
-            if !member.remembered && member.best.changes(&offer.entry, k) {
-                member.remembered = true;
-                let list = member.best.list(k).to_vec();
-                before.push(Offered { id: member.id, slot: (self.part, offer.to as usize), list });
+            if !head.remembered && body.best.changes(&offer.entry, k) {
+                head.remembered = true;
+                let list = body.best.list(k).to_vec();
+                before.push(Offered { id: head.id, slot: (self.part, offer.to as usize), list });
             }
-            member.best.offer(offer.entry, self.rules.full);
-            floors[place(offer)] = lowered(member.floor(k), self.error);
+            body.best.offer(offer.entry, self.rules.full);
+            floors[place(offer)] = lowered(body.floor(head, k), self.error);
         }
         before
     }

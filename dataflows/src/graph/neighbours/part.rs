@@ -20,37 +20,52 @@ pub(super) enum Role {
     Known,
 }
 
-#[derive(Clone, Debug)]
+/// A node of the cell, before it has a place and after it has left it.
+#[derive(Debug)]
 pub(super) struct Member {
+    pub(super) head: Head,
+    pub(super) body: Body,
+}
+
+/// What says whether two members are to meet. In places of its own: it is looked at for each pair that the product proposes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
     pub(super) id: NodeId,
     pub(super) pts_ns: u64,
     pub(super) row: Role,
     pub(super) query: Role,
-    pub(super) best: Best,
     /// Whether the list is remembered as it was before this epoch.
     pub(super) remembered: bool,
+}
+
+/// What is looked at when they do.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) best: Best,
     /// For canonical scores.
     pub(super) vector: Vector,
 }
 
-impl Member {
+impl Head {
     /// Whether `row` is to be offered to this query.
-    pub(super) fn wants(&self, row: &Member) -> bool {
+    pub(super) fn wants(&self, row: &Head) -> bool {
         match self.query {
             Role::New => row.row != Role::Not,
             Role::Old => row.row == Role::New,
             Role::Not | Role::Known => false,
         }
     }
+}
 
-    /// The list; `None` when the member does not look into this cell.
-    pub(super) fn list(&self, k: usize) -> Option<&[Neighbour]> {
-        (self.query != Role::Not).then(|| self.best.list(k))
+impl Body {
+    /// The list of the member with this `head`; `None` when it does not look into the cell.
+    pub(super) fn list(&self, head: &Head, k: usize) -> Option<&[Neighbour]> {
+        (head.query != Role::Not).then(|| self.best.list(k))
     }
 
-    /// A canonical score below this changes nothing for the member's list.
-    pub(super) fn floor(&self, k: usize) -> f32 {
-        match self.query {
+    /// A canonical score below this changes nothing for that list.
+    pub(super) fn floor(&self, head: &Head, k: usize) -> f32 {
+        match head.query {
             Role::Old | Role::New => self.best.floor(k),
             Role::Not | Role::Known => f32::INFINITY,
         }
@@ -79,14 +94,14 @@ pub(super) struct Shade {
 }
 
 impl Shade {
-    /// Of each of `members` as `sketch` has it.
-    pub(super) fn of_all(members: &[Member], sketch: &Sketch, threads: usize) -> Vec<Shade> {
-        let some: Vec<&[Member]> = members.chunks(TOGETHER).collect();
-        on_threads(threads, 4, &some, |members| Shade::of(members, sketch)).into_iter().flatten().collect()
+    /// Of each member's vector as `sketch` has it.
+    pub(super) fn of_all(vectors: &[&Vector], sketch: &Sketch, threads: usize) -> Vec<Shade> {
+        let some: Vec<&[&Vector]> = vectors.chunks(TOGETHER).collect();
+        on_threads(threads, 4, &some, |vectors| Shade::of(vectors, sketch)).into_iter().flatten().collect()
     }
 
-    fn of(members: &[Member], sketch: &Sketch) -> Vec<Shade> {
-        let vectors: Vec<Cow<'_, [f32]>> = members.iter().map(|member| member.vector.values()).collect();
+    fn of(vectors: &[&Vector], sketch: &Sketch) -> Vec<Shade> {
+        let vectors: Vec<Cow<'_, [f32]>> = vectors.iter().map(|vector| vector.values()).collect();
         let vectors: Vec<&[f32]> = vectors.iter().map(|vector| &**vector).collect();
         let shade = |(sketched, vector): (Sketched, &&[f32])| {
             let norm = bound::norm(vector);
@@ -96,9 +111,9 @@ impl Shade {
         sketch.of(&vectors).into_iter().zip(&vectors).map(shade).collect()
     }
 
-    /// Puts it, of `member`, at the end of `rows` and `deeper`.
-    fn put(self, member: &Member, rows: &mut Rows, deeper: &mut Option<Deeper>) -> Reach {
-        let vector = member.vector.values();
+    /// Puts it, of a member's `vector`, at the end of `rows` and `deeper`.
+    fn put(self, vector: &Vector, rows: &mut Rows, deeper: &mut Option<Deeper>) -> Reach {
+        let vector = vector.values();
         let seen = self.sketched.seen(&vector);
         if let Some(deeper) = deeper {
             deeper.push(&seen);
@@ -127,7 +142,8 @@ impl Reach {
 /// Some of a cell's members; a member's place is that of its row.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) members: Vec<Member>,
+    pub(super) heads: Vec<Head>,
+    pub(super) bodies: Vec<Body>,
     pub(super) rows: Rows,
     /// What a second look sees of each.
     pub(super) deeper: Option<Deeper>,
@@ -138,13 +154,31 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn new(d: usize, rules: &Rules) -> Self {
-        Part { members: Vec::new(), rows: rules.rows(d, &Sketch::Whole), deeper: None, floors: Vec::new() }
+        let rows = rules.rows(d, &Sketch::Whole);
+        Part { heads: Vec::new(), bodies: Vec::new(), rows, deeper: None, floors: Vec::new() }
+    }
+
+    /// Members.
+    pub(super) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// All members, place by place.
+    pub(super) fn into_members(self) -> impl Iterator<Item = Member> {
+        self.heads.into_iter().zip(self.bodies).map(|(head, body)| Member { head, body })
+    }
+
+    /// The list of the member at a place; `None` when it does not look into the cell.
+    pub(super) fn list(&self, at: usize, k: usize) -> Option<&[Neighbour]> {
+        self.bodies[at].list(&self.heads[at], k)
     }
 
     /// Puts a member at the end, its floor not yet set.
     pub(super) fn push(&mut self, member: Member, shade: Shade) -> Reach {
-        let reach = shade.put(&member, &mut self.rows, &mut self.deeper);
-        self.members.push(member);
+        let Member { head, body } = member;
+        let reach = shade.put(&body.vector, &mut self.rows, &mut self.deeper);
+        self.heads.push(head);
+        self.bodies.push(body);
         self.floors.resize(self.rows.places(), f32::INFINITY);
         reach
     }
@@ -154,10 +188,11 @@ impl Part {
         self.rows = rules.rows(d, sketch);
         self.deeper = sketch.deeper();
         let mut reach = Reach::default();
-        for members in self.members.chunks(SHADES_AT_ONCE) {
-            let shades = Shade::of_all(members, sketch, rules.threads);
-            for (member, shade) in members.iter().zip(shades) {
-                reach = reach.and(shade.put(member, &mut self.rows, &mut self.deeper));
+        for bodies in self.bodies.chunks(SHADES_AT_ONCE) {
+            let vectors: Vec<&Vector> = bodies.iter().map(|body| &body.vector).collect();
+            let shades = Shade::of_all(&vectors, sketch, rules.threads);
+            for (vector, shade) in vectors.into_iter().zip(shades) {
+                reach = reach.and(shade.put(vector, &mut self.rows, &mut self.deeper));
             }
         }
         reach
@@ -165,19 +200,20 @@ impl Part {
 
     /// Takes a member out; the last one takes its place.
     pub(super) fn swap_remove(&mut self, at: usize) -> Member {
-        let member = self.members.swap_remove(at);
+        let member = Member { head: self.heads.swap_remove(at), body: self.bodies.swap_remove(at) };
         self.rows.swap_remove(at);
         if let Some(deeper) = &mut self.deeper {
             deeper.swap_remove(at);
         }
-        self.floors[at] = self.floors[self.members.len()];
-        self.floors[self.members.len()] = f32::INFINITY;
+        let last = self.len();
+        self.floors[at] = self.floors[last];
+        self.floors[last] = f32::INFINITY;
         self.floors.truncate(self.rows.places());
         member
     }
 
     /// Brings a member's floor up to date.
     pub(super) fn set_floor(&mut self, at: usize, k: usize, error: f32) {
-        self.floors[at] = bound::lowered(self.members[at].floor(k), error);
+        self.floors[at] = bound::lowered(self.bodies[at].floor(&self.heads[at], k), error);
     }
 }
