@@ -58,8 +58,8 @@ bench-neighbours: cargo-present
 	python3 benches/graph/paired.py 10000 512 2000 --rounds 3
 	python3 benches/graph/paired.py 100000 128 2000
 	python3 benches/graph/paired.py 100000 512 2000
-	$(if $(MILLION),python3 benches/graph/paired.py 1000000 128 2000 --once)
-	for nodes in 10000 100000 1000000; do $(NEIGHBOURS) rates $$nodes 128 1 4096 1 5000 500 || exit 1; done
+	$(if $(MILLION),for d in 128 512; do python3 benches/graph/paired.py 1000000 $$d 2000 --once || exit 1; done)
+	python3 benches/graph/grown.py
 	$(NEIGHBOURS) growth 100000000
 	$(NEIGHBOURS) memory 100000 256 63
 	$(if $(KINETOGRAPH_DATA),$(MAKE) bench-crops)

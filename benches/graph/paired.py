@@ -32,14 +32,18 @@ CELLS = "ours, cells"
 WHOLE_REBUILD_S = 30
 
 
-def ours(rows, d, inserts, file, cells=(0, 1, 0)):
-    """One run of our bench: its rates."""
-    cap, look_into, within = cells
-    words = ["rates", rows, d, 2, cap, look_into, inserts, BATCH, *([file] if file else []), "threaded", f"within={within}"]
+def rates(*words):
+    """One run of our bench's `rates`: what it tells."""
     cargo = [os.environ.get("CARGO", "cargo"), "bench", "--quiet", "-p", "kinetograph-dataflows", "--bench", "neighbours", "--"]
-    run = subprocess.run([*cargo, *map(str, words)], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run([*cargo, "rates", *map(str, words)], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
     print(run.stdout, end="", flush=True)
     return json.loads(run.stdout.splitlines()[-1])
+
+
+def ours(rows, d, inserts, file, cells=(0, 1, 0)):
+    """Our rates at the task, on two threads."""
+    cap, look_into, within = cells
+    return rates(rows, d, 2, cap, look_into, inserts, BATCH, *([file] if file else []), "threaded", f"within={within}")
 
 
 def rebuild(vectors):

@@ -1,6 +1,6 @@
 //! Inserts and deletes a second through the dataflow.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
 use kinetograph_dataflows::graph::product::{KernelKind, Sketching};
+use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
@@ -59,7 +60,28 @@ const LOAD: usize = 2000;
 const COMPARED: usize = 200;
 const K: usize = 10;
 
-type Lists = Arc<Mutex<HashMap<NodeId, List>>>;
+/// The last list heard of for each row, side by side: a reader that costs little of what is measured.
+#[derive(Clone)]
+struct Lists {
+    entries: Vec<Neighbour>,
+    lengths: Vec<u8>,
+}
+
+impl Lists {
+    fn of(rows: usize) -> Self {
+        let none = Neighbour { score: Score(0.0), node: NodeId(0) };
+        Lists { entries: vec![none; rows * K], lengths: vec![0; rows] }
+    }
+
+    fn set(&mut self, row: usize, list: &[Neighbour]) {
+        self.entries[row * K..][..list.len()].copy_from_slice(list);
+        self.lengths[row] = list.len() as u8;
+    }
+
+    fn of_row(&self, row: usize) -> &[Neighbour] {
+        &self.entries[row * K..][..usize::from(self.lengths[row])]
+    }
+}
 
 struct Measured {
     load_s: f64,
@@ -75,6 +97,12 @@ struct Measured {
 pub(crate) fn node(at: usize) -> NodeId {
     let track = TrackId::new(SourceId((at % 1000) as u32), 0, (at / 1000) as u64).expect("few tracks");
     track.node(0).expect("the first view")
+}
+
+/// The row of `node`.
+fn row_of(node: NodeId) -> usize {
+    let ordinal = node.track().0 & u64::from(u32::MAX);
+    node.source().0 as usize + 1000 * ordinal as usize
 }
 
 pub(crate) fn measure(task: &Task) {
@@ -95,7 +123,7 @@ pub(crate) fn measure(task: &Task) {
             known: None,
         })
         .collect();
-    let (lists, after_inserts) = (Lists::default(), Lists::default());
+    let [lists, after_inserts] = [0; 2].map(|_| Arc::new(Mutex::new(Lists::of(n))));
     let scored = Arc::new(AtomicU64::new(0));
     let (sender, receiver) = channel();
     let of_run = (
@@ -125,9 +153,9 @@ pub(crate) fn measure(task: &Task) {
             .collect();
         all.sort_unstable();
         all.truncate(K);
-        let list = &lists[&rows[at].id];
+        let list = lists.of_row(at);
         if task.cap == 0 {
-            assert_eq!(list, &all, "the list of row {at} is exact");
+            assert_eq!(list, all, "the list of row {at} is exact");
         }
         found += list.iter().filter(|neighbour| all.contains(neighbour)).count();
         compared += all.len();
@@ -166,7 +194,7 @@ pub(crate) fn measure(task: &Task) {
 }
 
 /// Of the lists over one cell that were left before: the share of their entries found again, and of their mutual pairs.
-fn kept(task: &Task, lists: &HashMap<NodeId, List>) -> Option<(f64, f64)> {
+fn kept(task: &Task, lists: &Lists) -> Option<(f64, f64)> {
     let n = task.rows + task.inserts;
     if task.cap == 0 {
         return None;
@@ -178,7 +206,7 @@ fn kept(task: &Task, lists: &HashMap<NodeId, List>) -> Option<(f64, f64)> {
         return None;
     }
     let exact: Vec<&[u32]> = exact.chunks_exact(K).collect();
-    let has = |at: usize, other: usize| lists[&node(at)].iter().any(|entry| entry.node == node(other));
+    let has = |at: usize, other: usize| lists.of_row(at).iter().any(|entry| entry.node == node(other));
     let (mut found, mut mutual, mut kept) = (0, 0, 0);
     for (at, list) in exact.iter().enumerate() {
         for other in list.iter().map(|place| *place as usize) {
@@ -194,7 +222,7 @@ fn kept(task: &Task, lists: &HashMap<NodeId, List>) -> Option<(f64, f64)> {
 }
 
 /// Leaves vectors (n x d values) and lists (n x K places, row-major) for other programs.
-fn leave(task: &Task, vectors: &[Vector], lists: &HashMap<NodeId, List>) {
+fn leave(task: &Task, vectors: &[Vector], lists: &Lists) {
     let name = |what: &str| crate::results(&format!("{what}-{}x{}.bin", task.rows + task.inserts, task.d));
     let bytes: Vec<u8> = vectors
         .iter()
@@ -202,9 +230,8 @@ fn leave(task: &Task, vectors: &[Vector], lists: &HashMap<NodeId, List>) {
         .collect();
     fs::write(name("vectors"), bytes).expect("vectors are written");
     if task.cap == 0 {
-        let places: BTreeMap<NodeId, u32> = (0..vectors.len()).map(|at| (node(at), at as u32)).collect();
-        let places = (0..vectors.len()).flat_map(|at| lists[&node(at)].iter().map(|n| places[&n.node]));
-        let bytes: Vec<u8> = places.flat_map(u32::to_le_bytes).collect();
+        let places = (0..vectors.len()).flat_map(|at| lists.of_row(at).iter().map(|n| row_of(n.node)));
+        let bytes: Vec<u8> = places.flat_map(|place| (place as u32).to_le_bytes()).collect();
         fs::write(name("lists"), bytes).expect("lists are written");
     }
 }
@@ -213,7 +240,7 @@ fn run(
     worker: &mut timely::worker::Worker,
     task: &Task,
     rows: &[Row],
-    (lists, after_inserts): (&Lists, &Lists),
+    (lists, after_inserts): (&Arc<Mutex<Lists>>, &Arc<Mutex<Lists>>),
     scored: &Arc<AtomicU64>,
     sender: Option<&Sender<Measured>>,
 ) {
@@ -241,7 +268,7 @@ fn run(
         neighbours
             .inspect(move |((node, list), _, diff)| {
                 if *diff > 0 {
-                    lists.lock().expect("no worker panics").insert(*node, list.clone());
+                    lists.lock().expect("no worker panics").set(row_of(*node), list);
                 }
             })
             .probe_with(&probe);
