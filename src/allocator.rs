@@ -13,3 +13,19 @@ pub(crate) fn keep_memory() {
     // SAFETY: the option is one of those of the linked library, and any number is a delay.
     unsafe { mi_option_set_default(PURGE_DELAY, KEEP_MS) }
 }
+
+#[cfg(test)]
+mod tests {
+    use libmimalloc_sys::mi_option_get;
+
+    use super::*;
+
+    #[test]
+    fn the_number_is_that_of_the_delay() {
+        // SAFETY: the option is one of those of the linked library.
+        let delay = || unsafe { mi_option_get(PURGE_DELAY) };
+        assert_eq!(delay(), 1000, "mimalloc's own delay");
+        keep_memory();
+        assert_eq!(delay(), KEEP_MS);
+    }
+}
