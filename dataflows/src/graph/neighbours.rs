@@ -78,8 +78,7 @@ struct Closed {
     heritages: Vec<Heritage>,
 }
 
-/// Lists that are emitted before others are let take them up: so those of a large epoch are never in memory all, and their memory is
-/// still near when it is asked for again. Few in tests, so that they see it.
+/// Lists that are emitted before others are let take them up, while they are still near. Few in tests, so that they see it.
 const EMITTED_AT_ONCE: usize = if cfg!(test) { 5 } else { 1 << 12 };
 
 impl Pending {

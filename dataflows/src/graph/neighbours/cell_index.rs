@@ -135,7 +135,7 @@ impl CellIndex {
     }
 
     /// Carries out one epoch's changes. `basis` is what the worker has learnt of its vectors. A cell without members may have
-    /// lists from those of `heritages` that is of its share and has most of its rows.
+    /// lists from those of `heritages` that is of its share and has most of its rows, as far as some of them tell.
     pub(super) fn apply(
         &mut self,
         changes: Changes,
