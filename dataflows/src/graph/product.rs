@@ -16,6 +16,7 @@ mod kind;
 mod panels;
 mod rows;
 mod sketch;
+mod slabs;
 mod steps;
 mod steps_tile;
 mod tile;

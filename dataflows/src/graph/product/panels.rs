@@ -4,6 +4,7 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::bound::distance;
+use super::slabs::Slabs;
 use super::steps::{LONGEST, Width};
 use super::tile::{ROWS, Strip};
 
@@ -41,19 +42,19 @@ pub struct Panels {
     stored: Stored,
 }
 
-/// A panel: d strips of one value a row. Each is an allocation of its own, so that rows never move to make room.
+/// A panel: d strips of one value a row.
 #[derive(Clone, Debug)]
 enum Stored {
-    F32(Vec<Box<[Strip]>>),
-    F16(Vec<Box<[[f16; ROWS]]>>),
+    F32(Slabs<Strip>),
+    F16(Slabs<[f16; ROWS]>),
 }
 
 impl Panels {
     /// Without rows; they will have `d` values.
     pub fn new(d: usize, storage: Storage) -> Self {
         let stored = match storage {
-            Storage::F16 => Stored::F16(Vec::new()),
-            _ => Stored::F32(Vec::new()),
+            Storage::F16 => Stored::F16(Slabs::new(d)),
+            _ => Stored::F32(Slabs::new(d)),
         };
         Panels { d, len: 0, stored }
     }
@@ -81,16 +82,17 @@ impl Panels {
         match &mut self.stored {
             Stored::F32(panels) => {
                 if panel == panels.len() {
-                    panels.push(vec![Strip([0.0; ROWS]); self.d].into());
+                    panels.push(Strip([0.0; ROWS]));
                 }
-                panels[panel].iter_mut().zip(row).for_each(|(strip, value)| strip.0[lane] = *value);
+                let strips = panels.panel_mut(panel).iter_mut();
+                strips.zip(row).for_each(|(strip, value)| strip.0[lane] = *value);
                 0.0
             }
             Stored::F16(panels) => {
                 if panel == panels.len() {
-                    panels.push(vec![[f16::ZERO; ROWS]; self.d].into());
+                    panels.push([f16::ZERO; ROWS]);
                 }
-                let panel = &mut panels[panel];
+                let panel = panels.panel_mut(panel);
                 panel.iter_mut().zip(row).for_each(|(strip, value)| strip[lane] = f16::from_f32(*value));
                 distance(row, panel.iter().map(|strip| strip[lane].to_f32()))
             }
@@ -103,8 +105,8 @@ impl Panels {
         let (panel, lane) = (at / ROWS, at % ROWS);
         row.clear();
         match &self.stored {
-            Stored::F32(panels) => row.extend(panels[panel].iter().map(|strip| strip.0[lane])),
-            Stored::F16(panels) => row.extend(panels[panel].iter().map(|strip| strip[lane].to_f32())),
+            Stored::F32(panels) => row.extend(panels.panel(panel).iter().map(|strip| strip.0[lane])),
+            Stored::F16(panels) => row.extend(panels.panel(panel).iter().map(|strip| strip[lane].to_f32())),
         }
     }
 
@@ -126,10 +128,10 @@ impl Panels {
     /// A panel's values; `decoded` is room for them where they are stored in another form.
     pub(super) fn panel<'a>(&'a self, panel: usize, decoded: &'a mut Vec<Strip>) -> &'a [Strip] {
         match &self.stored {
-            Stored::F32(panels) => &panels[panel],
+            Stored::F32(panels) => panels.panel(panel),
             Stored::F16(panels) => {
                 decoded.resize(self.d, Strip([0.0; ROWS]));
-                for (strip, half) in decoded.iter_mut().zip(&panels[panel]) {
+                for (strip, half) in decoded.iter_mut().zip(panels.panel(panel)) {
                     decode(half, &mut strip.0);
                 }
                 decoded
@@ -140,7 +142,7 @@ impl Panels {
     /// What is read after `panel`, when it is stored as it is used.
     pub(super) fn after(&self, panel: usize) -> &[Strip] {
         match &self.stored {
-            Stored::F32(panels) => panels.get(panel + 1).map_or(&[], |next| next),
+            Stored::F32(panels) => panels.panel(panel + 1),
             Stored::F16(_) => &[],
         }
     }
@@ -151,15 +153,15 @@ fn decode(half: &[f16; ROWS], strip: &mut [f32; ROWS]) {
     half.as_slice().convert_to_f32_slice(strip);
 }
 
-fn swap_remove<S, V: Copy>(
-    panels: &mut Vec<Box<[S]>>,
+fn swap_remove<S: Copy, V: Copy>(
+    panels: &mut Slabs<S>,
     at: usize,
     last: usize,
     value: impl Fn(&mut S, usize) -> &mut V,
 ) {
-    for i in 0..panels[at / ROWS].len() {
-        let moved = *value(&mut panels[last / ROWS][i], last % ROWS);
-        *value(&mut panels[at / ROWS][i], at % ROWS) = moved;
+    for i in 0..panels.panel(at / ROWS).len() {
+        let moved = *value(&mut panels.panel_mut(last / ROWS)[i], last % ROWS);
+        *value(&mut panels.panel_mut(at / ROWS)[i], at % ROWS) = moved;
     }
     if last.is_multiple_of(ROWS) {
         panels.pop();

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::batch::{Hit, Late, Limits, gather, of_group};
 use super::bound::{distance, norm};
+use super::slabs::Slabs;
 use super::steps_tile::{End, Group, LANE, Steps, StepsKernel, Sums};
 use super::tile::{LATES, ROWS, Tile};
 
@@ -80,20 +81,17 @@ pub struct StepPanels {
     d: usize,
     width: Width,
     len: usize,
-    panels: Vec<Panel>,
-}
-
-#[derive(Clone, Debug)]
-struct Panel {
-    scales: [f32; ROWS],
-    lanes: Box<[Steps]>,
+    /// Of each panel what a step of each row is worth.
+    scales: Vec<[f32; ROWS]>,
+    lanes: Slabs<Steps>,
 }
 
 impl StepPanels {
     /// Without rows; they will have `d` values, at most 65,536.
     pub fn new(d: usize, width: Width) -> Self {
         assert!(d <= LONGEST, "{d} values do not add up in 32 bits");
-        StepPanels { d, width, len: 0, panels: Vec::new() }
+        let lanes = Slabs::new(d.div_ceil(width.values()));
+        StepPanels { d, width, len: 0, scales: Vec::new(), lanes }
     }
 
     /// Rows.
@@ -120,13 +118,13 @@ impl StepPanels {
         assert_eq!(row.len(), self.d, "rows of one cell have one length");
         let (panel, at, width) = (self.len / ROWS, self.len % ROWS, self.width);
         self.len += 1;
-        if panel == self.panels.len() {
-            let lanes = vec![Steps([[0; LANE]; ROWS]); self.lanes()].into();
-            self.panels.push(Panel { scales: [0.0; ROWS], lanes });
+        if panel == self.lanes.len() {
+            self.scales.push([0.0; ROWS]);
+            self.lanes.push(Steps([[0; LANE]; ROWS]));
         }
-        let Panel { scales, lanes } = &mut self.panels[panel];
         let scale = width.scale(row);
-        scales[at] = scale;
+        self.scales[panel][at] = scale;
+        let lanes = self.lanes.panel_mut(panel);
         for (lanes, values) in lanes.iter_mut().zip(row.chunks(width.values())) {
             lanes.0[at] = width.lane(values, scale);
         }
@@ -142,13 +140,14 @@ impl StepPanels {
         assert!(at < self.len, "row {at} of {}", self.len);
         self.len -= 1;
         let last = self.len;
-        self.panels[at / ROWS].scales[at % ROWS] = self.panels[last / ROWS].scales[last % ROWS];
+        self.scales[at / ROWS][at % ROWS] = self.scales[last / ROWS][last % ROWS];
         for i in 0..self.lanes() {
-            let moved = self.panels[last / ROWS].lanes[i].0[last % ROWS];
-            self.panels[at / ROWS].lanes[i].0[at % ROWS] = moved;
+            let moved = self.lanes.panel(last / ROWS)[i].0[last % ROWS];
+            self.lanes.panel_mut(at / ROWS)[i].0[at % ROWS] = moved;
         }
         if last.is_multiple_of(ROWS) {
-            self.panels.pop();
+            self.scales.pop();
+            self.lanes.pop();
         }
     }
 }
@@ -217,7 +216,7 @@ impl StepBatch {
                 sums: [[0; ROWS]; LATES],
             });
         }
-        let Panel { scales, lanes } = &rows.panels[at / ROWS];
+        let (scales, lanes) = (&rows.scales[at / ROWS], rows.lanes.panel(at / ROWS));
         if let Some(group) = self.groups.last_mut() {
             group.scales[lane] = scales[at % ROWS];
             for (values, lanes) in group.values.iter_mut().zip(lanes) {
@@ -254,9 +253,9 @@ impl StepBatch {
         for panel in panels {
             let first = panel * ROWS;
             let Some(floors) = floors[first..].first_chunk::<ROWS>() else { return };
-            let mut next = rows.panels.get(panel + 1).map_or(&[][..], |next| &next.lanes);
+            let mut next = rows.lanes.panel(panel + 1);
             let share = next.len().div_ceil(self.groups.len().max(1));
-            let Panel { scales, lanes } = &rows.panels[panel];
+            let (scales, lanes) = (&rows.scales[panel], rows.lanes.panel(panel));
             let last = self.lanes.saturating_sub(1) / STRETCH * STRETCH;
             for from in (0..=last).step_by(STRETCH) {
                 let stretch = from..self.lanes.min(from + STRETCH);
@@ -269,7 +268,9 @@ impl StepBatch {
                     }
                     let (soon, rest) = next.split_at(share.min(next.len()));
                     next = rest;
-                    let (panel, values) = (&lanes[stretch.clone()], &group.values[stretch.clone()]);
+                    let lates = of_group(&self.lates, at);
+                    let values = (&group.values[stretch.clone()], lates.len());
+                    let panel = &lanes[stretch.clone()];
                     if from < last {
                         self.kernel.add(self.width, panel, values, &mut group.sums, soon);
                         continue;
@@ -283,7 +284,7 @@ impl StepBatch {
                     };
                     let reached =
                         self.kernel.meet(self.width, panel, values, &mut group.sums, &end, &mut tile, soon);
-                    gather(at * LATES, first, of_group(&self.lates, at), &tile, reached, hits);
+                    gather(at * LATES, first, lates, &tile, reached, hits);
                 }
             }
         }

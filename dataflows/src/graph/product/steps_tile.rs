@@ -84,34 +84,41 @@ impl StepsKernel {
         }
     }
 
-    /// Adds to `sums` the products of the vectors in `group` with the rows in `panel`, both some of their lanes long. Asks for
-    /// `next`, which is read soon, to be brought near.
-    pub(super) fn add(self, width: Width, panel: &[Steps], group: &[Group], sums: &mut Sums, next: &[Steps]) {
+    /// Adds to `sums` the products of the first `count` vectors in `group` with the rows in `panel`, both some of their lanes long; what the
+    /// others' sums are is left open. Asks for `next`, which is read soon, to be brought near.
+    pub(super) fn add(
+        self,
+        width: Width,
+        panel: &[Steps],
+        (group, count): (&[Group], usize),
+        sums: &mut Sums,
+        next: &[Steps],
+    ) {
         match (self.0, width) {
             (Kind::Portable, Width::Bytes) => add(panel, group, sums, bytes),
             (Kind::Portable, Width::Words) => add(panel, group, sums, words),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a kernel of this kind is made only when the processor was seen to have AVX2.
-            (Kind::Avx2, Width::Bytes) => unsafe { wide::bytes_avx2(panel, group, sums, next) },
+            (Kind::Avx2, Width::Bytes) => unsafe { wide::bytes_avx2(panel, (group, count), sums, next) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             (Kind::Avx2, Width::Words) => unsafe { wide::words_avx2(panel, group, sums, next) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a kernel of this kind is made only when the processor was seen to have AVX-512F and its VNNI.
-            (Kind::Vnni, Width::Bytes) => unsafe { wide::bytes_vnni(panel, group, sums, next) },
+            (Kind::Vnni, Width::Bytes) => unsafe { wide::bytes_vnni(panel, (group, count), sums, next) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            (Kind::Vnni, Width::Words) => unsafe { wide::words_vnni(panel, group, sums, next) },
+            (Kind::Vnni, Width::Words) => unsafe { wide::words_vnni(panel, (group, count), sums, next) },
         }
     }
 
-    /// [`StepsKernel::add`], and what of the scores that come of it reaches a floor. `tile` gets them where any does.
+    /// [`StepsKernel::add`], and what of the scores that come of it reaches a floor. `tile` gets them where any of a vector does.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn meet(
         self,
         width: Width,
         panel: &[Steps],
-        group: &[Group],
+        group: (&[Group], usize),
         sums: &mut Sums,
         of_end: &End<'_>,
         tile: &mut Tile,
@@ -183,9 +190,9 @@ mod wide {
     use std::arch::x86_64::{
         __m128i, __m256i, __m512i, _CMP_NLT_UQ, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_prefetch,
         _mm256_add_epi32, _mm256_broadcastq_epi64, _mm256_cvtepu8_epi16, _mm256_madd_epi16,
-        _mm256_set1_epi32, _mm256_setzero_si256, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-        _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32,
-        _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps, _mm512_sub_epi32,
+        _mm256_set1_epi32, _mm256_setzero_si256, _mm512_add_epi32, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
+        _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_loadu_ps, _mm512_min_ps, _mm512_mul_ps,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps, _mm512_sub_epi32,
     };
     use std::arch::x86_64::{_mm_cvtepi8_epi16, _mm_loadu_si128, _mm512_loadu_si512, _mm512_storeu_si512};
     use std::mem::transmute;
@@ -196,77 +203,125 @@ mod wide {
     const AT_ONCE: usize = LATES / 2;
 
     #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) fn bytes_vnni(panel: &[Steps], group: &[Group], sums: &mut Sums, next: &[Steps]) {
-        add_vnni(panel, group, sums, next, |sum, rows, value| _mm512_dpbusd_epi32(sum, rows, value));
+    pub(super) fn bytes_vnni(panel: &[Steps], group: (&[Group], usize), sums: &mut Sums, next: &[Steps]) {
+        let add = |sum, rows, value| _mm512_dpbusd_epi32(sum, rows, value);
+        sums_of(panel, group, sums, next, add);
     }
 
     #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) fn words_vnni(panel: &[Steps], group: &[Group], sums: &mut Sums, next: &[Steps]) {
-        add_vnni(panel, group, sums, next, |sum, rows, value| _mm512_dpwssd_epi32(sum, rows, value));
+    pub(super) fn words_vnni(panel: &[Steps], group: (&[Group], usize), sums: &mut Sums, next: &[Steps]) {
+        let add = |sum, rows, value| _mm512_dpwssd_epi32(sum, rows, value);
+        sums_of(panel, group, sums, next, add);
     }
 
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(super) fn meet_bytes_vnni(
         panel: &[Steps],
-        group: &[Group],
+        group: (&[Group], usize),
         sums: &Sums,
         end: &End<'_>,
         tile: &mut Tile,
         next: &[Steps],
     ) -> [u16; LATES] {
         let add = |sum, rows, value| _mm512_dpbusd_epi32(sum, rows, value);
-        end_vnni(products(panel, group, sums, next, add), end, tile)
+        reached_of(panel, group, sums, end, tile, next, add)
     }
 
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(super) fn meet_words_vnni(
         panel: &[Steps],
-        group: &[Group],
+        group: (&[Group], usize),
         sums: &Sums,
         end: &End<'_>,
         tile: &mut Tile,
         next: &[Steps],
     ) -> [u16; LATES] {
         let add = |sum, rows, value| _mm512_dpwssd_epi32(sum, rows, value);
-        end_vnni(products(panel, group, sums, next, add), end, tile)
+        reached_of(panel, group, sums, end, tile, next, add)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    fn add_vnni(
+    fn sums_of(
         panel: &[Steps],
-        group: &[Group],
+        (group, count): (&[Group], usize),
         sums: &mut Sums,
         next: &[Steps],
         add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
     ) {
-        for (sum, out) in products(panel, group, sums, next, add).into_iter().zip(sums) {
+        near(next);
+        match count {
+            0..=2 => add_vnni::<2>(panel, group, sums, add),
+            3..=4 => add_vnni::<4>(panel, group, sums, add),
+            _ => add_vnni::<LATES>(panel, group, sums, add),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn reached_of(
+        panel: &[Steps],
+        (group, count): (&[Group], usize),
+        sums: &Sums,
+        end: &End<'_>,
+        tile: &mut Tile,
+        next: &[Steps],
+        add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
+    ) -> [u16; LATES] {
+        near(next);
+        match count {
+            0..=2 => end_vnni(products::<2>(panel, group, sums, add), end, tile),
+            3..=4 => end_vnni(products::<4>(panel, group, sums, add), end, tile),
+            _ => end_vnni(products::<LATES>(panel, group, sums, add), end, tile),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn add_vnni<const N: usize>(
+        panel: &[Steps],
+        group: &[Group],
+        sums: &mut Sums,
+        add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
+    ) {
+        for (sum, out) in products::<N>(panel, group, sums, add).into_iter().zip(sums) {
             // SAFETY: a register is 16 values of i32.
             unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sum) };
         }
     }
 
+    /// Of the first `N` vectors. Lanes take turns between two sums each, so that few vectors do not wait for one another.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    fn products(
+    fn products<const N: usize>(
         panel: &[Steps],
         group: &[Group],
         sums: &Sums,
-        next: &[Steps],
         add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
-    ) -> [__m512i; LATES] {
-        near(next);
-        let mut all = [_mm512_setzero_si512(); LATES];
+    ) -> [__m512i; N] {
+        // SAFETY: a register is the 64 bytes of all lanes.
+        let load = |lanes: &Steps| unsafe { _mm512_loadu_si512(std::ptr::from_ref(lanes).cast()) };
+        let (mut all, mut odd) = ([_mm512_setzero_si512(); N], [_mm512_setzero_si512(); N]);
         for (all, sums) in all.iter_mut().zip(sums) {
             // SAFETY: a register is 16 values of i32.
             *all = unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) };
         }
-        for (lanes, values) in panel.iter().zip(group) {
-            // SAFETY: a register is the 64 bytes of all lanes.
-            let rows = unsafe { _mm512_loadu_si512(std::ptr::from_ref(lanes).cast()) };
-            for late in 0..LATES {
+        let ((twos, last), (of_twos, of_last)) = (panel.as_chunks::<2>(), group.as_chunks::<2>());
+        for (lanes, values) in twos.iter().zip(of_twos) {
+            let [first, second] = [load(&lanes[0]), load(&lanes[1])];
+            for late in 0..N {
+                all[late] = add(all[late], first, _mm512_set1_epi32(values[0][late]));
+                odd[late] = add(odd[late], second, _mm512_set1_epi32(values[1][late]));
+            }
+        }
+        for (lanes, values) in last.iter().zip(of_last) {
+            let rows = load(lanes);
+            for late in 0..N {
                 all[late] = add(all[late], rows, _mm512_set1_epi32(values[late]));
             }
+        }
+        for late in 0..N {
+            all[late] = _mm512_add_epi32(all[late], odd[late]);
         }
         all
     }
@@ -274,12 +329,12 @@ mod wide {
     /// As [`end`](super::end): the same bits.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    fn end_vnni(sums: [__m512i; LATES], end: &End<'_>, tile: &mut Tile) -> [u16; LATES] {
+    fn end_vnni<const N: usize>(sums: [__m512i; N], end: &End<'_>, tile: &mut Tile) -> [u16; LATES] {
         // SAFETY: a register is 16 values of f32.
         let load = |values: &[f32; ROWS]| unsafe { _mm512_loadu_ps(values.as_ptr()) };
         let (row_scales, floors) = (load(end.row_scales), load(end.floors));
         let mut reached = [0; LATES];
-        for late in 0..LATES {
+        for late in 0..N {
             let sum = _mm512_sub_epi32(sums[late], _mm512_set1_epi32(end.zeros[late]));
             let scale = _mm512_mul_ps(_mm512_set1_ps(end.scales[late]), row_scales);
             let scores = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
@@ -320,9 +375,14 @@ mod wide {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn bytes_avx2(panel: &[Steps], group: &[Group], sums: &mut Sums, next: &[Steps]) {
+    pub(super) fn bytes_avx2(
+        panel: &[Steps],
+        (group, count): (&[Group], usize),
+        sums: &mut Sums,
+        next: &[Steps],
+    ) {
         near(next);
-        for first in [0, AT_ONCE] {
+        for first in (0..count).step_by(AT_ONCE) {
             // For each vector and each four rows, two sums a row: products of 16 bits are added in pairs.
             let mut all = [[_mm256_setzero_si256(); ROWS / LANE]; AT_ONCE];
             for (lanes, values) in panel.iter().zip(group) {

@@ -93,6 +93,8 @@ fn a_fast_score_is_within_its_bound_of_the_canonical_one() {
                 (37, 13, 100),
                 (20, 7, 512),
                 (33, 8, 1300),
+                (18, 4, 1300),
+                (18, 5, 36),
                 (17, 7, 4608),
                 (1100, 3, 4),
             ] {
@@ -291,6 +293,30 @@ fn steps_of_extreme_vectors_are_off_by_what_is_said() {
                 let canonical = score(vector, &vectors[hit.row]).0;
                 assert!((canonical - hit.fast).abs() <= error, "{hit:?}, {canonical}, {error}");
             }
+        }
+    }
+}
+
+#[test]
+fn every_kernel_of_steps_gives_the_same_scores_to_any_number_of_vectors() {
+    let mut rng = Pcg64::seed_from_u64(9);
+    for (d, width) in [1, 9, 36, 1300].into_iter().flat_map(|d| [(d, Width::Bytes), (d, Width::Words)]) {
+        let vectors: Vec<_> = (0..40).map(|_| unit(d, &mut rng)).collect();
+        let mut rows = StepPanels::new(d, width);
+        vectors.iter().for_each(|vector| {
+            rows.push(vector);
+        });
+        for lates in 1..=7 {
+            let of_kernel = |kernel: StepsKernel| {
+                let (mut batch, mut hits) = (StepBatch::new(&rows, kernel), Vec::new());
+                let late = Late { rows: rows.len(), floor: 0.0 };
+                (0..lates).for_each(|at| batch.push(&rows, 5 * at, late));
+                batch.propose(&rows, 0..batch.panels(), &[0.5; 3 * ROWS], &mut hits);
+                hits
+            };
+            let all: Vec<_> = StepsKernel::all().into_iter().map(of_kernel).collect();
+            assert!(all[0].len() >= lates, "each vector with itself: {}", all[0].len());
+            assert!(all.iter().all(|hits| *hits == all[0]), "{lates} of {d}, {width:?}");
         }
     }
 }
