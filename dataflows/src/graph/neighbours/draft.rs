@@ -76,13 +76,13 @@ impl Draft {
         }
     }
 
-    /// The rows that wait and may still be among the best, those first that may score most; as for [`Draft::wait`].
-    pub(super) fn waiting(&mut self, least: impl Fn(f32) -> f32) -> Vec<(f32, u32)> {
-        let mut waiting = std::mem::take(&mut self.waiting);
+    /// Adds to `to` the rows that wait and may still be among the best, those first that may score most; as for [`Draft::wait`]. They wait no
+    /// longer.
+    pub(super) fn waiting(&mut self, least: impl Fn(f32) -> f32, to: &mut Vec<(f32, u32)>) {
         let least = least(self.floor);
-        waiting.retain(|(most, _)| *most >= least || most.is_nan());
-        waiting.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        waiting
+        self.waiting.retain(|(most, _)| *most >= least || most.is_nan());
+        self.waiting.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        to.append(&mut self.waiting);
     }
 
     /// Canonical scores and places of the best rows.

@@ -65,6 +65,28 @@ pub(super) struct Offer {
 /// Rows scored with one new member at a time: four take little longer than one.
 const FOUR: usize = 4;
 
+/// How far rows that are to be scored have been asked for.
+#[derive(Default)]
+struct Ahead {
+    bodies: usize,
+    vectors: usize,
+}
+
+impl Ahead {
+    /// Asks for those after place `at` of `rows` to be brought near: vectors when some are to be scored before them, bodies, which say where
+    /// the vectors are, when more are.
+    fn near<T>(&mut self, bodies: &[Body], rows: &[T], at: usize, row: impl Fn(&T) -> usize) {
+        let from = |asked: usize, ahead: usize| asked.max(at)..rows.len().min(at + ahead);
+        for place in from(self.bodies, 4 * FOUR) {
+            near(slice::from_ref(&bodies[row(&rows[place])]));
+        }
+        for place in from(self.vectors, 2 * FOUR) {
+            bodies[row(&rows[place])].vector.near();
+        }
+        (self.bodies, self.vectors) = (at + 4 * FOUR, at + 2 * FOUR);
+    }
+}
+
 /// A meeting that goes on.
 struct Now<'g, 'f> {
     ground: &'g Ground<'g>,
@@ -93,8 +115,10 @@ impl Ground<'_> {
             hits.retain(|hit| hit.row >= first);
             now.look_again(&mut hits);
             hits.sort_unstable_by(|a, b| a.late.cmp(&b.late).then(b.fast.total_cmp(&a.fast)));
+            let (mut ahead, mut at) = (Ahead::default(), 0);
             for of_late in hits.chunk_by(|a, b| a.late == b.late) {
-                now.score(of_late);
+                now.score(&hits, at..at + of_late.len(), &mut ahead);
+                at += of_late.len();
             }
             hits.clear();
             // At the end; and where scores raise floors much more than what is known without them, each time that twice as many rows
@@ -208,12 +232,23 @@ impl Now<'_, '_> {
 
     /// Scores what waits for the drafts, which raises their floors for the rows to come.
     fn score_all_waiting(&mut self) {
-        for late in 0..self.meeting.drafts.len() {
-            if let Some(mut draft) = self.meeting.drafts[late].take() {
-                self.ground.score_waiting(self.meeting.lates.start + late, &mut draft);
-                self.meeting.drafts[late] = Some(draft);
+        let (mut waiting, mut ends) = (Vec::new(), Vec::new());
+        for draft in &mut self.meeting.drafts {
+            if let Some(draft) = draft {
+                draft.waiting(|floor| lowered(floor, self.ground.error), &mut waiting);
+            }
+            ends.push(waiting.len());
+        }
+        let (mut ahead, mut at) = (Ahead::default(), 0);
+        for (late, end) in ends.into_iter().enumerate() {
+            if at < end
+                && let Some(draft) = &mut self.meeting.drafts[late]
+            {
+                let new = self.meeting.lates.start + late;
+                self.ground.score_waiting(new, draft, &waiting, at..end, &mut ahead);
                 self.raise(late);
             }
+            at = end;
         }
     }
 
@@ -227,20 +262,21 @@ impl Now<'_, '_> {
         }
     }
 
-    /// Scores the pairs of one new member that may change a list of either side, best first by fast score.
-    fn score(&mut self, hits: &[Hit]) {
-        let Some(late) = hits.first().map(|hit| hit.late) else { return };
+    /// Scores the pairs of one new member, those of `hits` in `own`, that may change a list of either side, best first by fast score.
+    fn score(&mut self, hits: &[Hit], own: Range<usize>, ahead: &mut Ahead) {
+        let Some(late) = hits.get(own.start).map(|hit| hit.late) else { return };
         let (ground, waits, new) = (self.ground, self.ground.waits(), self.meeting.lates.start + late);
         let (head, vector) = (&ground.late.heads[new], &ground.late.bodies[new].vector);
         // Decoded once.
         let values = vector.values();
-        let mut hits = hits.iter();
+        let mut of_late = own;
         loop {
-            ground.near(hits.as_slice().iter().map(|hit| hit.row));
+            ahead.near(ground.row.bodies, hits, of_late.start, |hit| hit.row);
             let (mut rows, mut count) = ([(0, false, false); FOUR], 0);
             while count < FOUR
-                && let Some(hit) = hits.next()
+                && let Some(at) = of_late.next()
             {
+                let hit = &hits[at];
                 let row = &ground.row.heads[hit.row];
                 let (to_late, to_row) = self.reached(hit);
                 // What waits for a draft is not scored now.
@@ -285,24 +321,27 @@ impl Now<'_, '_> {
 }
 
 impl Ground<'_> {
-    /// Scores the rows that wait for a new query, as long as they may be among its best.
-    fn score_waiting(&self, new: usize, draft: &mut Draft) {
-        let waiting = draft.waiting(|floor| lowered(floor, self.error));
-        if waiting.is_empty() {
-            return;
-        }
+    /// Scores the rows that wait for a new query, those of `waiting` in `own`, as long as they may be among its best.
+    fn score_waiting(
+        &self,
+        new: usize,
+        draft: &mut Draft,
+        waiting: &[(f32, u32)],
+        own: Range<usize>,
+        ahead: &mut Ahead,
+    ) {
         let (head, vector) = (&self.late.heads[new], &self.late.bodies[new].vector);
         let values = vector.values();
-        let mut waiting = waiting.iter();
+        let mut of_draft = own;
         loop {
-            self.near(waiting.as_slice().iter().map(|(_, row)| *row as usize));
+            ahead.near(self.row.bodies, waiting, of_draft.start, |(_, row)| *row as usize);
             let (mut rows, mut count) = ([0; FOUR], 0);
             while count < FOUR
-                && let Some((most, row)) = waiting.next()
+                && let Some((most, row)) = of_draft.next().map(|at| &waiting[at])
             {
                 if *most < lowered(draft.floor(), self.error) {
                     // Nor do those after it.
-                    waiting = [].iter();
+                    of_draft = 0..0;
                 } else if self.wants(head, &self.row.heads[*row as usize]) {
                     rows[count] = *row;
                     count += 1;
@@ -327,12 +366,5 @@ impl Ground<'_> {
         let mut scores = [0.0; FOUR];
         Vector::scores(values, &vectors[..count], &mut scores[..count]);
         scores
-    }
-
-    /// Asks for the bodies and vectors of the next rows to be brought near.
-    fn near(&self, rows: impl Iterator<Item = usize> + Clone) {
-        let bodies = self.row.bodies;
-        rows.clone().skip(FOUR).take(FOUR).for_each(|row| near(slice::from_ref(&bodies[row])));
-        rows.take(FOUR).for_each(|row| bodies[row].vector.near());
     }
 }
