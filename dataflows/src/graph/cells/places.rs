@@ -77,8 +77,20 @@ pub(super) struct Places {
     codebook: Codebook,
     places: HashMap<NodeId, Place>,
     /// The nodes that each cell stores, so that a decision costs what its cells hold, not all there is.
-    stored: BTreeMap<CellId, BTreeSet<NodeId>>,
+    stored: BTreeMap<CellId, Stored>,
 }
+
+/// The nodes that a cell stores, as they came.
+#[derive(Debug, Default)]
+struct Stored {
+    /// Also such as are no longer there, and twice those that came back.
+    nodes: Vec<NodeId>,
+    /// How many have left.
+    left: usize,
+}
+
+/// Rows that are moved one after the other, their vectors asked for before.
+const TOGETHER: usize = 16;
 
 #[derive(Debug)]
 struct Place {
@@ -154,21 +166,29 @@ impl Places {
     /// they belong. `before` is the leaves of the codebook before.
     fn recell(&mut self, before: &BTreeSet<CellId>, moves: &mut Moves) {
         // A leaf keeps its rows as long as it is one.
-        for cell in before.iter().filter(|c| !self.codebook.is_leaf(**c)) {
-            for id in self.stored.remove(cell).unwrap_or_default() {
-                let Some(place) = self.places.get_mut(&id) else { continue };
-                let values = place.row.vector.values();
-                let cell = self.codebook.cell_after(*cell, &values);
-                let others = self.codebook.nearest_others(&values, cell, self.looks);
-                drop(values);
-                place.settle(cell, others.into(), moves);
-                self.stored.entry(cell).or_default().insert(id);
+        let closed: Vec<CellId> = before.iter().copied().filter(|c| !self.codebook.is_leaf(*c)).collect();
+        for cell in closed {
+            let Stored { nodes, .. } = self.stored.remove(&cell).unwrap_or_default();
+            for nodes in nodes.chunks(TOGETHER) {
+                nodes.iter().filter_map(|id| self.places.get(id)).for_each(|place| place.row.vector.near());
+                nodes.iter().for_each(|id| self.recell_one(*id, cell, moves));
             }
         }
         if self.looks.others() > 0 {
             let opened: Vec<CellId> = self.codebook.leaves().filter(|c| !before.contains(c)).collect();
             self.look_elsewhere(&opened, moves);
         }
+    }
+
+    /// Moves a row out of `cell`, if that stores it.
+    fn recell_one(&mut self, id: NodeId, cell: CellId, moves: &mut Moves) {
+        let Some(place) = self.places.get_mut(&id).filter(|place| place.cell == cell) else { return };
+        let values = place.row.vector.values();
+        let cell = self.codebook.cell_after(cell, &values);
+        let others = self.codebook.nearest_others(&values, cell, self.looks);
+        drop(values);
+        place.settle(cell, others.into(), moves);
+        self.stored.entry(cell).or_default().nodes.push(id);
     }
 
     /// Which others are near may change with any leaf, for any row: all are asked, but only of the `opened` leaves and those
@@ -245,14 +265,20 @@ impl Places {
     }
 
     fn put(&mut self, id: NodeId, place: Place) {
-        self.stored.entry(place.cell).or_default().insert(id);
+        self.stored.entry(place.cell).or_default().nodes.push(id);
         self.places.insert(id, place);
     }
 
     fn take(&mut self, id: NodeId) -> Option<Place> {
         let place = self.places.remove(&id)?;
-        if let Some(stored) = self.stored.get_mut(&place.cell) {
-            stored.remove(&id);
+        if let Some(Stored { nodes, left }) = self.stored.get_mut(&place.cell) {
+            *left += 1;
+            if *left > nodes.len() / 2 {
+                nodes.sort_unstable();
+                nodes.dedup();
+                nodes.retain(|id| self.places.get(id).is_some_and(|other| other.cell == place.cell));
+                *left = 0;
+            }
         }
         Some(place)
     }

@@ -5,6 +5,7 @@
 //! gives it the codebook of the whole decision log decides as if it had never stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::kmeans::{nearest, spherical_kmeans};
@@ -27,8 +28,43 @@ const MERGE_UNDER: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Deciding {
     settings: Settings,
-    /// Multiplicities, so that the changes of an epoch may come in any order.
-    members: BTreeMap<CellId, BTreeMap<NodeId, Diff>>,
+    members: BTreeMap<CellId, Members>,
+}
+
+/// A cell's nodes: each time that one came, but for those that it went.
+#[derive(Clone, Debug, Default)]
+struct Members {
+    came: Vec<NodeId>,
+    /// The changes of an epoch may come in any order, so it may be of one that is yet to come.
+    went: Vec<NodeId>,
+}
+
+impl Members {
+    /// How many there are after all changes of an epoch.
+    fn len(&self) -> usize {
+        self.came.len().saturating_sub(self.went.len())
+    }
+
+    /// Whether there are any. Has those that went leave the others before they are as many as half of them.
+    fn remain(&mut self) -> bool {
+        if self.went.len() > self.came.len() / 2 {
+            self.in_order();
+        }
+        !self.came.is_empty() || !self.went.is_empty()
+    }
+
+    /// The nodes, ascending. Those that went have left.
+    fn in_order(&mut self) -> &[NodeId] {
+        self.came.sort_unstable();
+        self.went.sort_unstable();
+        let mut went = std::mem::take(&mut self.went).into_iter().peekable();
+        self.came.retain(|node| {
+            self.went.extend(iter::from_fn(|| went.next_if(|gone| gone < node)));
+            went.next_if_eq(node).is_none()
+        });
+        self.went.extend(went);
+        &self.came
+    }
 }
 
 impl Deciding {
@@ -40,14 +76,8 @@ impl Deciding {
     /// Follows a change of the collection of nodes and their cells.
     pub fn change(&mut self, node: NodeId, cell: CellId, diff: Diff) {
         let members = self.members.entry(cell).or_default();
-        let count = members.entry(node).or_default();
-        *count += diff;
-        if *count == 0 {
-            members.remove(&node);
-        }
-        if members.is_empty() {
-            self.members.remove(&cell);
-        }
+        let side = if diff > 0 { &mut members.came } else { &mut members.went };
+        side.extend(iter::repeat_n(node, diff.unsigned_abs()));
     }
 
     /// What to change, after all changes up to the closed `epoch`. `codebook` has all decisions taken so far, also those that
@@ -59,6 +89,7 @@ impl Deciding {
         codebook: &Codebook,
         vector_of: impl Fn(NodeId) -> Option<Vector>,
     ) -> Vec<Decision> {
+        self.members.retain(|_, members| members.remain());
         let at = Closed { epoch, codebook, vector_of: &vector_of };
         let mut decisions = Vec::new();
         match self.settings.codebook {
@@ -76,14 +107,10 @@ impl Deciding {
         decisions
     }
 
-    fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.members.values().flat_map(|members| members.keys().copied())
-    }
-
     /// Leaves that decisions not yet in effect will bring rows to.
-    fn arriving(&self, at: &Closed<'_>) -> BTreeSet<CellId> {
-        let moving = self.members.iter().filter(|(cell, _)| !at.codebook.is_leaf(**cell));
-        let nodes = moving.flat_map(|(_, members)| members.keys());
+    fn arriving(&mut self, at: &Closed<'_>) -> BTreeSet<CellId> {
+        let moving = self.members.iter_mut().filter(|(cell, _)| !at.codebook.is_leaf(**cell));
+        let nodes = moving.flat_map(|(_, members)| members.in_order());
         nodes
             .filter_map(|node| (at.vector_of)(*node))
             .map(|vector| at.codebook.cell(&vector.values()))
@@ -91,7 +118,7 @@ impl Deciding {
     }
 
     fn divide(
-        &self,
+        &mut self,
         at: &Closed<'_>,
         cap: usize,
         every: u64,
@@ -99,12 +126,13 @@ impl Deciding {
         decisions: &mut Vec<Decision>,
     ) {
         let mut next = at.codebook.next_id().0;
-        for (cell, members) in &self.members {
+        for (cell, members) in &mut self.members {
             let turn = (at.epoch % every + u64::from(cell.0) % every).is_multiple_of(every);
             if !turn || members.len() <= cap || busy.contains(cell) || !at.codebook.is_leaf(*cell) {
                 continue;
             }
-            let sample = sample(members.keys().copied(), members.len(), at.vector_of);
+            let members = members.in_order();
+            let sample = sample(members.iter().copied(), members.len(), at.vector_of);
             if let Some(centroids) = halves(&sample, u64::from(cell.0)) {
                 let children = centroids.map(|centroid| {
                     next += 1;
@@ -116,7 +144,7 @@ impl Deciding {
     }
 
     fn merge(&self, codebook: &Codebook, cap: usize, busy: &BTreeSet<CellId>, decisions: &mut Vec<Decision>) {
-        let size = |cell: &CellId| self.members.get(cell).map_or(0, BTreeMap::len);
+        let size = |cell: &CellId| self.members.get(cell).map_or(0, Members::len);
         for (parent, children) in codebook.parents_of_leaves() {
             let still = !self.members.contains_key(&parent) && !children.iter().any(|c| busy.contains(c));
             if still && children.iter().map(size).sum::<usize>() < cap / MERGE_UNDER {
@@ -126,14 +154,15 @@ impl Deciding {
     }
 
     /// The groups of the schedule's last step that is reached, unless there are as many already.
-    fn group(&self, at: &Closed<'_>, every: u64, decisions: &mut Vec<Decision>) {
+    fn group(&mut self, at: &Closed<'_>, every: u64, decisions: &mut Vec<Decision>) {
         let Groups::Schedule(steps) = &self.settings.groups else { return };
-        let nodes = self.members.values().map(BTreeMap::len).sum::<usize>();
+        let nodes = self.members.values().map(Members::len).sum::<usize>();
         let Some((_, groups)) = steps.iter().rfind(|(from, _)| nodes >= *from) else { return };
         if at.codebook.groups() >= *groups || !at.epoch.is_multiple_of(every) {
             return;
         }
-        let ids: BTreeSet<NodeId> = self.nodes().collect();
+        let ids: BTreeSet<NodeId> =
+            self.members.values_mut().flat_map(|members| members.in_order()).copied().collect();
         let sample = sample(ids.into_iter(), nodes, at.vector_of);
         let values: Vec<_> = sample.iter().map(Vector::values).collect();
         let rows: Vec<&[f32]> = values.iter().map(|v| &**v).collect();
@@ -146,14 +175,12 @@ impl Deciding {
     }
 
     /// The K-means codebook, once there are nodes enough.
-    fn fix(&self, at: &Closed<'_>, cells: usize, first_nodes: usize, decisions: &mut Vec<Decision>) {
+    fn fix(&mut self, at: &Closed<'_>, cells: usize, first_nodes: usize, decisions: &mut Vec<Decision>) {
         let root = CellId(0);
-        let Some(members) = self.members.get(&root).filter(|m| m.len() >= first_nodes.max(1)) else { return };
-        if !at.codebook.is_leaf(root) {
-            return;
-        }
-        let vectors: Vec<_> =
-            members.keys().take(first_nodes).filter_map(|node| (at.vector_of)(*node)).collect();
+        let members = self.members.get_mut(&root).filter(|m| m.len() >= first_nodes.max(1));
+        let Some(members) = members.filter(|_| at.codebook.is_leaf(root)) else { return };
+        let members = members.in_order().iter().take(first_nodes);
+        let vectors: Vec<_> = members.filter_map(|node| (at.vector_of)(*node)).collect();
         let values: Vec<_> = vectors.iter().map(Vector::values).collect();
         let rows: Vec<&[f32]> = values.iter().map(|v| &**v).collect();
         let centroids = spherical_kmeans(&rows, cells, ROUNDS, 0);
@@ -293,6 +320,39 @@ mod tests {
             assert_eq!(!decisions.is_empty(), merges, "{left} rows left");
         }
         assert_eq!(codebook.leaves().count(), 1);
+    }
+
+    #[test]
+    fn changes_of_an_epoch_come_in_any_order() {
+        let mut rng = Pcg64::seed_from_u64(7);
+        let (mut deciding, mut held) = (Deciding::new(growing(1000)), BTreeSet::new());
+        for epoch in 0..300 {
+            // First more come than go, then all go.
+            let most = if epoch < 200 { 60 } else { 0 };
+            let mut changes = Vec::new();
+            for _ in 0..rng.random_range(0..20) {
+                let node = NodeId(rng.random_range(0..100));
+                let (comes, moves) = (held.len() < most, rng.random_bool(0.1));
+                if held.contains(&node) && (!comes || moves) {
+                    held.remove(&node);
+                    changes.push((node, -1));
+                }
+                if !held.contains(&node) && (comes || moves) {
+                    held.insert(node);
+                    changes.push((node, 1));
+                }
+            }
+            while !changes.is_empty() {
+                let (node, diff) = changes.swap_remove(rng.random_range(0..changes.len()));
+                deciding.change(node, CellId(0), diff);
+            }
+            deciding.decide(epoch, &Codebook::default(), |_| None);
+            let members = deciding.members.get(&CellId(0)).cloned();
+            assert_eq!(members.is_some(), !held.is_empty(), "epoch {epoch}");
+            let mut members = members.unwrap_or_default();
+            assert_eq!(members.len(), held.len(), "epoch {epoch}");
+            assert!(members.in_order().iter().eq(&held), "epoch {epoch}");
+        }
     }
 
     #[test]
