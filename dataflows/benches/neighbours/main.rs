@@ -4,12 +4,13 @@
 //! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
 //! - `memory NODES D DIRECTIONS`: bytes a node that vectors, search, places and policy keep with half-precision vectors, the product
 //!   seeing so many directions of them (0: what measures best)
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W] [load=N]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, of one worker with as many threads), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
 //!   never their shadows. `shared`: the workers share every cell.
 //!   `within=W`: into others only within W times the distance to the own cell's centroid. `threaded`: one worker with as many threads. `halves`: vectors are kept in half
 //!   precision, and left so rounded for other programs.
+//!   `load=N`: so many rows an epoch while loading, instead of 2,000.
 //!   `torch` (with that feature): libtorch multiplies
 //!
 //! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
@@ -36,6 +37,8 @@ use kinetograph_dataflows::graph::vector::Precision;
 fn main() {
     allocator::keep_memory();
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let load = words.pop_if(|word| word.starts_with("load="));
+    let load = load.map_or(rates::LOAD, |word| word["load=".len()..].parse().expect("a number above 0"));
     let within = words.pop_if(|word| word.starts_with("within="));
     let look_within = within.map_or(0.0, |word| word["within=".len()..].parse().expect("a number"));
     let halves = words.pop_if(|word| word == "halves").is_some();
@@ -59,6 +62,7 @@ fn main() {
             cap,
             look_into,
             look_within,
+            load,
             inserts,
             batch,
             file,
@@ -79,7 +83,7 @@ fn main() {
         (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         (Some("memory"), &[nodes, d, directions]) => tell(memory::measure(nodes, d, directions).to_string()),
         _ => panic!(
-            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W]"
+            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W] [load=N]"
         ),
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Task {
     pub(crate) cap: usize,
     pub(crate) look_into: usize,
     pub(crate) look_within: f64,
+    /// Rows of an epoch while loading.
+    pub(crate) load: usize,
     pub(crate) inserts: usize,
     pub(crate) batch: usize,
     /// Where vectors are from; clustered ones are made when there is no file.
@@ -54,8 +56,8 @@ impl Task {
     }
 }
 
-/// Rows of an epoch while loading.
-const LOAD: usize = 2000;
+/// Rows of an epoch while loading, if nothing else is asked for.
+pub(crate) const LOAD: usize = 2000;
 /// Nodes whose lists are compared with a search row by row.
 const COMPARED: usize = 200;
 const K: usize = 10;
@@ -170,6 +172,7 @@ pub(crate) fn measure(task: &Task) {
         cap,
         look_into,
         look_within,
+        load,
         inserts,
         batch,
         file,
@@ -183,7 +186,7 @@ pub(crate) fn measure(task: &Task) {
     let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "load": {load}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
@@ -308,11 +311,11 @@ fn run(
 
     let begun = Instant::now();
     let (first, second) = rows[..task.rows].split_at(task.rows / 2);
-    first.chunks(LOAD).for_each(|rows| {
+    first.chunks(task.load).for_each(|rows| {
         step(rows, 1);
     });
     let half = Instant::now();
-    second.chunks(LOAD).for_each(|rows| {
+    second.chunks(task.load).for_each(|rows| {
         step(rows, 1);
     });
     // Until the codebook is at rest.
