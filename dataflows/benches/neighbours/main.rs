@@ -29,6 +29,7 @@ mod vectors;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use kinetograph_dataflows::graph::product::{Device, KernelKind, Sketching};
@@ -38,7 +39,8 @@ fn main() {
     allocator::keep_memory();
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let load = words.pop_if(|word| word.starts_with("load="));
-    let load = load.map_or(rates::LOAD, |word| word["load=".len()..].parse().expect("a number above 0"));
+    let load = load.map(|word| word["load=".len()..].parse::<NonZero<usize>>().expect("a number above 0"));
+    let load = load.map_or(rates::LOAD, NonZero::get);
     let within = words.pop_if(|word| word.starts_with("within="));
     let look_within = within.map_or(0.0, |word| word["within=".len()..].parse().expect("a number"));
     let halves = words.pop_if(|word| word == "halves").is_some();
