@@ -14,6 +14,7 @@ pub mod feed;
 pub mod forget;
 pub mod gallery;
 pub mod kernel;
+pub mod lock;
 mod message;
 pub mod peak_rss;
 pub mod reshard;

@@ -1,10 +1,10 @@
 //! What follows the transaction: the trainer's files, and the data file itself.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::ForgetError;
+use crate::lock::FileLock;
 use crate::state::record::Erasing;
 use crate::state::{State, key, train_dir};
 use crate::store::Table;
@@ -41,7 +41,7 @@ pub(super) fn absolute(folders: &[PathBuf]) -> Result<Vec<PathBuf>, ForgetError>
 
 /// Keeps trainers from writing to the state's own folder of checkpoints and to `others`, as long as what it returns
 /// lives.
-pub(super) fn keep_trainers_out(dir: &Path, others: &[PathBuf]) -> Result<Vec<File>, ForgetError> {
+pub(super) fn keep_trainers_out(dir: &Path, others: &[PathBuf]) -> Result<Vec<FileLock>, ForgetError> {
     let locked = |folder: PathBuf| match lock::take(&folder) {
         Ok(lock) => Ok(lock),
         Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => Err(ForgetError::Training(folder)),

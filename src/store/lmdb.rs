@@ -14,7 +14,6 @@ mod opening;
 mod snapshot;
 mod tables;
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
@@ -22,6 +21,7 @@ use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
 use heed::{Env, MdbError, WithoutTls};
 
 use super::{Batch, Snapshot, Store, StoreError, Table};
+use crate::lock::FileLock;
 pub use compaction::{Compacted, compact};
 use failure::Place;
 pub use opening::Opening;
@@ -46,7 +46,7 @@ pub struct LmdbStore {
     /// Which file this is, to tell when another has taken its place.
     file: compaction::Identity,
     /// Held for its lock. The last field, so that the next writer gets in only after the environment is closed.
-    _writer_lock: Option<File>,
+    _writer_lock: Option<FileLock>,
 }
 
 impl LmdbStore {

@@ -1,6 +1,5 @@
 //! The training loop.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use super::settings::Settings;
 use super::sgd::Sgd;
 use super::triplet::{Batch, Mining};
 use super::view::{Kind, View};
+use crate::lock::FileLock;
 
 /// How long one wait for news lasts at most; a stop is seen after it.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -103,7 +103,7 @@ pub struct Trainer<F> {
     started_at: (u64, f64),
     written: Option<u64>,
     /// Held for its lock.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl<F: Feed> Trainer<F> {
@@ -126,7 +126,7 @@ impl<F: Feed> Trainer<F> {
         let threads = settings.threads_here();
         tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
         match checkpoint::newest(dir)? {
-            Some(found) => Self::resume(feed, settings, (dir, lock), progress, device, &found),
+            Some(found) => Self::resume(feed, settings, dir, lock, progress, device, &found),
             None => {
                 let network = Network::new(settings.net, settings.norm, settings.seed, device)?;
                 let weights = network.trainable().len();
@@ -158,7 +158,8 @@ impl<F: Feed> Trainer<F> {
     fn resume(
         mut feed: F,
         settings: Settings,
-        (dir, lock): (&Path, File),
+        dir: &Path,
+        lock: FileLock,
         progress: Arc<Progress>,
         device: tch::Device,
         found: &checkpoint::Checkpoint,

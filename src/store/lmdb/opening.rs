@@ -14,6 +14,7 @@ use super::compaction::{self, Identity};
 use super::failure::Place;
 use super::tables::{self, Tables};
 use super::{LmdbStore, length};
+use crate::lock::FileLock;
 use crate::store::StoreError;
 
 /// Simultaneous snapshots over all processes; 64 bytes each in `lock.mdb`.
@@ -115,7 +116,7 @@ fn store(
     env: Env<WithoutTls>,
     tables: Tables,
     place: Place,
-    lock: Option<File>,
+    lock: Option<FileLock>,
 ) -> Result<LmdbStore, StoreError> {
     let file = env.try_clone_inner_file().map_err(|error| place.failure(error))?;
     let file = Identity::of(&file.metadata().map_err(|error| place.io(&error))?);
@@ -132,12 +133,9 @@ fn store(
 }
 
 /// One writing process. LMDB alone would let a second one in and make the two take turns.
-fn lock_for_writing(place: &Place) -> Result<File, StoreError> {
-    let path = place.dir().join("writer.lock");
-    let open = File::options().create(true).truncate(false).write(true).open(path);
-    let file = open.map_err(|error| place.io(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
+fn lock_for_writing(place: &Place) -> Result<FileLock, StoreError> {
+    match FileLock::take(&place.dir().join("writer.lock")) {
+        Ok(lock) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StoreError::Busy { place: place.to_string() }),
         Err(TryLockError::Error(error)) => Err(place.io(&error)),
     }
