@@ -1,9 +1,4 @@
 //! What a state was at an epoch that is past, through the command line, on real video.
-#![cfg(feature = "ingest")]
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
-
-mod video;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use video::Videos;
+
+use crate::video::Videos;
 
 fn kinetograph(arguments: &[&str], state: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinetograph"));

@@ -1,5 +1,4 @@
 //! `kinetograph bench graph`: the graph over operations from outside, through the command line.
-#![allow(clippy::unwrap_used)] // The lint lets tests unwrap, but not the functions they share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;

@@ -1,9 +1,4 @@
 //! The whole engine through its command line, on real video.
-#![cfg(feature = "ingest")]
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
-
-mod video;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +8,8 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
-use video::Videos;
+
+use crate::video::Videos;
 
 /// Small slices, so that short videos have many epochs, and small cells, so that the codebook grows on the way.
 const QUICK: [&str; 12] = [

@@ -1,9 +1,4 @@
 //! Every video there is, and three that are none, in one run.
-#![cfg(feature = "ingest")]
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
-
-mod video;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +7,8 @@ use std::process::Command;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
-use video::Videos;
+
+use crate::video::Videos;
 
 /// More than the engine, libraries and a few queues of small frames take; far less than the videos decoded.
 const MOST_MEMORY: u64 = 1 << 30;

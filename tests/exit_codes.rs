@@ -1,8 +1,5 @@
 //! What the exit code says.
 
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

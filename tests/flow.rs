@@ -1,7 +1,4 @@
 //! Flow control: nothing runs ahead of a slow disk, and nothing gets stuck behind it.
-#![cfg(feature = "ingest")]
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::Arc;

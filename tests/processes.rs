@@ -1,9 +1,4 @@
 //! One graph run by several processes, on real video, through the command line.
-#![cfg(feature = "ingest")]
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
-
-mod video;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +8,8 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
-use video::Videos;
+
+use crate::video::Videos;
 
 /// Small cells, so that the codebook grows on the way, and clusters of two, so that there are edges.
 const SETTINGS: [&str; 6] = [

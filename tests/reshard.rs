@@ -1,15 +1,11 @@
 //! A state dealt out to several processes and put together again, through the command line, on real video.
-#![cfg(feature = "ingest")]
-// Helpers of tests are tests: what fails in them fails the test.
-#![allow(clippy::unwrap_used)]
-
-mod video;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use video::Videos;
+
+use crate::video::Videos;
 
 fn kinetograph(arguments: &[&str], states: &[PathBuf]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinetograph"));

@@ -1,8 +1,6 @@
 //! What every store promises, and what the one on disk promises on top: whole commits whatever happens to the process,
 //! the disk or the file.
 
-#![allow(clippy::unwrap_used)]
-
 mod batches;
 mod compaction;
 mod conformance;

@@ -1,6 +1,4 @@
 //! Training over a feed in memory: coloured and textured crops of a few classes.
-#![cfg(feature = "train")]
-#![allow(clippy::unwrap_used)]
 
 mod drawing;
 mod numbers;

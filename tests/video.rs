@@ -1,8 +1,5 @@
 //! Where tests find real video: the shared data (`KINETOGRAPH_DATA`, by default beside the checkout), else the demo's.
 
-// Each test program uses the part it needs.
-#![allow(dead_code)]
-
 use std::path::PathBuf;
 
 /// A place with videos.

@@ -1,7 +1,5 @@
 //! What people get to see of a state: export, check, numbers, verification, gallery.
-#![allow(clippy::unwrap_used)] // The lint lets tests unwrap, but not the functions they share.
 
-#[path = "views/synthetic.rs"]
 mod synthetic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use self::synthetic::{World, empty, rules, world};
 use kinetograph::export::export;
 use kinetograph::gallery::gallery;
 use kinetograph::gallery::pick::Album;
@@ -19,7 +18,6 @@ use kinetograph::verify::{Report, verify};
 use kinetograph_dataflows::graph::node::CellId;
 use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::NodeId;
-use synthetic::{World, empty, rules, world};
 
 fn rows(folder: &Path, name: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(folder.join(name)).unwrap();

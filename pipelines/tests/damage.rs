@@ -1,12 +1,9 @@
 //! Files that are cut, damaged, empty, not video, or not there: frames before the damage, a typed error, no
 //! hang.
-#![allow(clippy::unwrap_used)]
-
-mod clips;
 
 use std::path::{Path, PathBuf};
 
-use clips::{data, make, read, read_path, refusal};
+use crate::clips::{data, make, read, read_path, refusal};
 use kinetograph_pipelines::{IngestError, Source, open};
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {

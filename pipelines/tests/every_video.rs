@@ -1,7 +1,4 @@
 //! Each video of the shared data, against what its manifest says.
-#![allow(clippy::unwrap_used)]
-
-mod clips;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -63,7 +60,7 @@ fn check(row: &Row, source: &Source) {
 
 #[test]
 fn every_video_gives_the_frames_its_manifest_states() {
-    let Some(data) = clips::data() else { return };
+    let Some(data) = crate::clips::data() else { return };
     let rows = rows(&std::fs::read_to_string(data.join("MANIFEST.tsv")).unwrap());
     assert!(rows.len() >= 29, "{} videos", rows.len());
     let next = AtomicUsize::new(0);
@@ -80,8 +77,8 @@ fn every_video_gives_the_frames_its_manifest_states() {
 
 #[test]
 fn a_variable_frame_rate_is_kept() {
-    let Some(data) = clips::data() else { return };
-    let (frames, _) = clips::read_path(&data.join("video/traffic_camera_vfr.mp4"));
+    let Some(data) = crate::clips::data() else { return };
+    let (frames, _) = crate::clips::read_path(&data.join("video/traffic_camera_vfr.mp4"));
     let gaps: Vec<u64> = frames.windows(2).map(|pair| pair[1].pts_ns - pair[0].pts_ns).collect();
     let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
     assert!(*most >= 2 * least, "gaps from {least} to {most} ns");

@@ -1,11 +1,8 @@
 //! How frames flow: numbered, timed, sized, held back by a full queue, and stopped at once.
-#![allow(clippy::unwrap_used)]
-
-mod clips;
 
 use std::time::{Duration, Instant};
 
-use clips::{drain, make, read, read_path};
+use crate::clips::{drain, make, read, read_path};
 use crossbeam::channel::bounded;
 use kinetograph_pipelines::{Event, IngestError, Settings, Source, open};
 
@@ -108,7 +105,7 @@ fn drop_in_time<T: Send + 'static>(value: T) {
 fn dropping_a_reader_midway_ends_it_also_when_the_queue_is_full_and_shared() {
     let mut sources =
         vec![test_source("frames=1000000"), test_source("frames=1000000&width=1920&height=1080")];
-    if let Some(data) = clips::data() {
+    if let Some(data) = crate::clips::data() {
         for video in ["tracking/tlp_carchase2.mp4", "tracking/otb_dog1.webm", "tracking/otb_jogging.ts"] {
             sources.push(Source::from_path(&data.join(video)).unwrap());
         }

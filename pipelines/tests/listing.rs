@@ -1,5 +1,4 @@
 //! From arguments to sources, and what a source is known by.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A codec without its plugin. Alone in its file, because it takes decoders away from the whole process.
+//! A codec without its plugin. A binary of its own, because it takes decoders away from the whole process.
 #![allow(clippy::unwrap_used)]
 
 mod clips;

@@ -9,8 +9,8 @@ use kinetograph::store::{Batch, Store, Table};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::batches;
-use crate::processes::{DIR, Process, say};
+use super::batches;
+use super::processes::{DIR, Process, say};
 
 #[test]
 fn what_was_deleted_is_nowhere_and_the_file_is_small() {
@@ -57,14 +57,14 @@ fn nobody_is_misled_who_has_the_old_file_open() {
         let store = LmdbStore::open(dir.path()).unwrap();
         (1..=commits).for_each(|number| store.commit(&batches::batch(number)).unwrap());
         drop(store);
-        let mut old = Process::start("processes::child_reads", dir.path());
+        let mut old = Process::start("store::processes::child_reads", dir.path());
         assert_eq!(old.hear().unwrap(), "open");
         assert_eq!(old.ask("hold"), commits);
         compact(dir.path(), &[]).unwrap();
 
         let store = LmdbStore::open(dir.path()).unwrap();
         assert_eq!(batches::held_by(&store), commits, "{commits} commits");
-        let mut new = Process::start("processes::child_reads", dir.path());
+        let mut new = Process::start("store::processes::child_reads", dir.path());
         assert_eq!(new.hear().unwrap(), "open");
         assert_eq!(new.ask("look"), commits);
         for number in commits + 1..commits + 4 {
@@ -96,7 +96,7 @@ fn a_killed_compaction_leaves_a_whole_state() {
     drop(store);
     let mut left = 0;
     for life in 0..20 {
-        let mut child = Process::start("compaction::child_compacts", dir.path());
+        let mut child = Process::start("store::compaction::child_compacts", dir.path());
         child.hear_number();
         thread::sleep(Duration::from_micros(random.random_range(0..60_000)));
         child.kill();

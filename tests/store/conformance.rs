@@ -8,7 +8,7 @@ use kinetograph::store::{Batch, MAX_KEY_BYTES, Snapshot, Store, StoreError, Tabl
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::batches;
+use super::batches;
 
 fn with_each_store(test: impl Fn(&dyn Store)) {
     test(&MemoryStore::default());

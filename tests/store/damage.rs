@@ -10,7 +10,7 @@ use kinetograph::store::{Batch, Store, StoreError, Table};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::batches;
+use super::batches;
 
 /// Both ways of opening refuse the folder as no state, and `data.mdb` stays as it is.
 #[track_caller]

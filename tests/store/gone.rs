@@ -3,7 +3,7 @@
 use kinetograph::store::lmdb::LmdbStore;
 use kinetograph::store::{Store, StoreError};
 
-use crate::batches;
+use super::batches;
 
 #[test]
 fn nothing_is_durable_in_a_folder_that_was_deleted_moved_or_replaced() {

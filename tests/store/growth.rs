@@ -3,7 +3,7 @@
 use kinetograph::store::lmdb::{LmdbStore, Opening};
 use kinetograph::store::{Batch, Store, StoreError, Table};
 
-use crate::batches;
+use super::batches;
 
 #[test]
 fn a_map_that_is_outgrown_grows() {

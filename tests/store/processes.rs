@@ -13,7 +13,7 @@ use kinetograph::store::{Batch, Store, StoreError, Table};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::batches;
+use super::batches;
 
 pub(crate) const DIR: &str = "STORE_TEST_DIR";
 /// Before what a child says, to tell it from the test harness's own words.
@@ -132,7 +132,7 @@ fn a_killed_writer_leaves_whole_batches_and_its_readers_see_no_others() {
     let mut random = Pcg64Mcg::seed_from_u64(3);
     drop(LmdbStore::open(dir.path()).unwrap());
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    let mut reader = Process::start("processes::child_reads", dir.path());
+    let mut reader = Process::start("store::processes::child_reads", dir.path());
     assert_eq!(reader.hear().unwrap(), "open");
 
     // One reader for all the writers' lives: it looks all the time, and never back.
@@ -148,7 +148,7 @@ fn a_killed_writer_leaves_whole_batches_and_its_readers_see_no_others() {
 
     let mut held = 0;
     for life in 0..20 {
-        let mut writer = Process::start("processes::child_writes", dir.path());
+        let mut writer = Process::start("store::processes::child_writes", dir.path());
         let mut acknowledged = writer.hear_number();
         thread::sleep(Duration::from_micros(random.random_range(0..40_000)));
         writer.kill();
@@ -170,7 +170,7 @@ fn a_killed_writer_leaves_whole_batches_and_its_readers_see_no_others() {
 #[test]
 fn one_process_writes_and_others_are_told_so() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Process::start("processes::child_writes", dir.path());
+    let mut writer = Process::start("store::processes::child_writes", dir.path());
     writer.hear_number();
     let refused = LmdbStore::open(dir.path()).unwrap_err();
     assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
@@ -194,7 +194,7 @@ fn one_process_writes_and_others_are_told_so() {
 fn a_reader_whose_map_is_outgrown_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let store = LmdbStore::open(dir.path()).unwrap();
-    let mut reader = Process::start("processes::child_reads", dir.path());
+    let mut reader = Process::start("store::processes::child_reads", dir.path());
     assert_eq!(reader.hear().unwrap(), "open");
     // Each of these outgrows what the reader has mapped.
     for number in 1..=4 {
@@ -214,7 +214,7 @@ fn the_pages_of_a_killed_reader_are_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = LmdbStore::open(dir.path()).unwrap();
     store.commit(&batches::batch(1)).unwrap();
-    let mut reader = Process::start("processes::child_reads", dir.path());
+    let mut reader = Process::start("store::processes::child_reads", dir.path());
     assert_eq!(reader.hear().unwrap(), "open");
     assert_eq!(reader.ask("hold"), 1);
     let write = |times: u32| {

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use crate::program::{SMALL_CELLS, batch, digests, done, kinetograph, stats, verify};
+use super::program::{SMALL_CELLS, batch, digests, done, kinetograph, stats, verify};
 use crate::video::Videos;
 
 const BUDGET: u64 = 24;

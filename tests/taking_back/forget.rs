@@ -11,7 +11,7 @@ use kinetograph_dataflows::id::NodeId;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::program::{NO_CODEBOOK, SMALL_CELLS, batch, digests, done, kinetograph, stats, verify};
+use super::program::{NO_CODEBOOK, SMALL_CELLS, batch, digests, done, kinetograph, stats, verify};
 use crate::video::Videos;
 
 fn forget(state: &Path, what: &[&str]) -> Command {
