@@ -5,6 +5,8 @@ mod embed;
 mod forget;
 mod look;
 mod reshard;
+#[cfg(any(feature = "ingest", feature = "train"))]
+mod progress;
 #[cfg(feature = "ingest")]
 mod run;
 #[cfg(feature = "train")]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kinetograph_dataflows::id::NodeId;
 
-use crate::run::Shared;
+use crate::run::lifecycle::Lifecycle;
 use crate::state::record::EpochDelta;
 use crate::state::view::View;
 use crate::state::{State, StateError};
@@ -19,14 +19,14 @@ const POLL: Duration = Duration::from_millis(500);
 pub struct StateFeed {
     state: State,
     /// The run that writes the state, when it is this process; else the state is looked at again and again.
-    run: Option<Arc<Shared>>,
+    run: Option<Arc<Lifecycle>>,
     /// Whether to wait for what another process adds.
     follow: bool,
 }
 
 impl StateFeed {
     /// Follows the run of this process.
-    pub fn of_run(state: State, run: Arc<Shared>) -> Self {
+    pub fn of_run(state: State, run: Arc<Lifecycle>) -> Self {
         StateFeed { state, run: Some(run), follow: true }
     }
 
@@ -38,7 +38,7 @@ impl StateFeed {
     /// Waits until something newer than `epoch` is committed, or `timeout` has passed.
     fn wait_beyond(&self, epoch: u64, timeout: Duration) -> Result<(), StateError> {
         if let Some(run) = &self.run {
-            run.wait_beyond(Some(epoch), timeout);
+            run.wait_beyond(epoch, timeout);
             return Ok(());
         }
         let deadline = Instant::now() + timeout;

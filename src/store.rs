@@ -42,11 +42,15 @@ pub enum Table {
     Decisions = 15,
     /// Epoch to what its transaction replaced.
     History = 16,
+    /// Source, epoch and place in it to what was decided about the source while the engine ran.
+    SourceDecisions = 17,
+    /// Live source and first frame to a connection with it.
+    Connections = 18,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Table; 17] = [
+    pub const ALL: [Table; 19] = [
         Table::Meta,
         Table::Sources,
         Table::Nodes,
@@ -64,6 +68,8 @@ impl Table {
         Table::Stills,
         Table::Decisions,
         Table::History,
+        Table::SourceDecisions,
+        Table::Connections,
     ];
 }
 

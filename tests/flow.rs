@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kinetograph::config::Config;
 use kinetograph::run::Options;
-use kinetograph::run::engine::run_over;
+use kinetograph::run::engine::start_over;
 use kinetograph::state::State;
 use kinetograph::store::memory::MemoryStore;
 use kinetograph::store::{Batch, Snapshot, Store, StoreError};
@@ -58,7 +58,6 @@ fn options(workers: usize) -> Options {
         batch: true,
         train: false,
         until_idle: true,
-        quiet: true,
         cluster: None,
     }
 }
@@ -75,7 +74,7 @@ fn a_sink_that_sleeps_stalls_the_sources_and_not_the_engine() {
     for workers in [1, 3] {
         let store = Arc::new(Slow::default());
         let state = State::over(store.clone(), Path::new("memory")).unwrap();
-        let report = run_over(state, &config(), &options(workers), &|| false).unwrap();
+        let report = start_over(state, &config(), &options(workers)).unwrap().join().unwrap();
         assert_eq!(report.frames, 120, "{workers} workers");
         assert!(store.commits.load(Ordering::Relaxed) >= 10);
     }
@@ -85,12 +84,12 @@ fn a_sink_that_sleeps_stalls_the_sources_and_not_the_engine() {
 fn a_full_disk_ends_the_run_with_its_reason_and_loses_nothing() {
     let store = Arc::new(Full { room: AtomicU64::new(8), ..Full::default() });
     let state = || State::over(store.clone(), Path::new("memory")).unwrap();
-    let error = run_over(state(), &config(), &options(2), &|| false).unwrap_err();
+    let error = start_over(state(), &config(), &options(2)).unwrap().join().unwrap_err();
     assert!(error.to_string().contains("no space left"), "{error}");
     assert!(state().view().unwrap().epoch().unwrap() > 2);
 
     store.room.store(u64::MAX, Ordering::Relaxed);
-    let report = run_over(state(), &config(), &options(3), &|| false).unwrap();
+    let report = start_over(state(), &config(), &options(3)).unwrap().join().unwrap();
     assert!(report.frames_this_run < 120);
     assert_eq!(report.frames, 120);
 }

@@ -19,7 +19,7 @@ pub enum IngestError {
         reason: String,
     },
     /// A URI that is malformed or of a kind that is not read.
-    #[error("{uri}: not an address that can be read; give a path, file:///path or test://")]
+    #[error("{uri}: not an address that can be read; give a path, {}", crate::source::examples())]
     BadUri {
         /// The address as it was given.
         uri: String,

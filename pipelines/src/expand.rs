@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::IngestError;
-use crate::source::{Location, Source, last_parts, locate};
+use crate::source::{NamedSource, last_parts};
 
 /// File endings, lower case, that count as video when a folder or an open pattern is searched.
 pub const VIDEO_EXTENSIONS: [&str; 32] = [
@@ -22,7 +22,7 @@ pub const VIDEO_EXTENSIONS: [&str; 32] = [
 /// - a pattern (`clips/**/cam[12]*.mp4`): what it matches, in the order of their paths. One that spells out its
 ///   ending takes every file it matches; an open one (`clips/*`) takes those that end like a video, and
 ///   searches folders;
-/// - `file://` with an absolute path, or `test://` (see the crate's page).
+/// - an address of one of the [schemes](crate::SCHEMES): `file://` with an absolute path, or `test://` (see the crate's page).
 ///
 /// A path that exists is never read as a pattern. Links are resolved, and a file reached twice is listed once. What a search
 /// comes by and cannot read is [skipped](Listing::skipped), and said.
@@ -37,7 +37,7 @@ pub fn expand(arguments: &[String]) -> Result<Listing, IngestError> {
         expand_one(argument, &mut found)?;
     }
     let mut seen = BTreeSet::new();
-    found.sources.retain(|source| seen.insert(source.uri.clone()));
+    found.sources.retain(|source| seen.insert(source.uri().to_owned()));
     let mut told = BTreeSet::new();
     found.skipped.retain(|skipped| told.insert(skipped.to_string()));
     tell_apart(&mut found.sources);
@@ -48,7 +48,7 @@ pub fn expand(arguments: &[String]) -> Result<Listing, IngestError> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The videos, each once.
-    pub sources: Vec<Source>,
+    pub sources: Vec<NamedSource>,
     /// What was found in a folder or by a pattern, ends like a video, and cannot be read: links that lead nowhere, pipes, and
     /// folders that cannot be listed. Each once.
     pub skipped: Vec<IngestError>,
@@ -63,9 +63,9 @@ impl Listing {
     fn add(&mut self, path: &Path) {
         // Without a "." on the way, so that what is named is named once.
         let path: PathBuf = path.components().collect();
-        match Source::from_path(&path) {
+        match NamedSource::from_path(&path) {
             Ok(source) if path.is_file() => self.sources.push(source),
-            Ok(source) => self.skipped.push(IngestError::NotAFile { place: source.place() }),
+            Ok(source) => self.skipped.push(IngestError::NotAFile { place: source.source.place() }),
             Err(error) => self.skipped.push(error),
         }
     }
@@ -73,9 +73,10 @@ impl Listing {
 
 fn expand_one(argument: &str, found: &mut Listing) -> Result<(), IngestError> {
     if argument.contains("://") {
-        match locate(argument)? {
-            Location::Test(_) => found.sources.push(Source::from_uri(argument)?),
-            Location::File(path) => add_path(&path, argument, found)?,
+        let named = NamedSource::from_uri(argument)?;
+        match named.source.path() {
+            Some(path) => add_path(path, argument, found)?,
+            None => found.sources.push(named),
         }
         return Ok(());
     }
@@ -115,7 +116,7 @@ fn expand_one(argument: &str, found: &mut Listing) -> Result<(), IngestError> {
 /// A file as it is, a folder searched.
 fn add_path(path: &Path, argument: &str, found: &mut Listing) -> Result<(), IngestError> {
     if !path.is_dir() {
-        found.sources.push(Source::from_path(path)?);
+        found.sources.push(NamedSource::from_path(path)?);
         return Ok(());
     }
     let before = found.count();
@@ -161,14 +162,9 @@ fn ends_like_video(path: &Path) -> bool {
 
 /// Puts parent folders before the names that several files share, as many as it takes. [`expand`] has done so for what it
 /// returns; lists that are put together afterwards need it again.
-pub fn tell_apart(sources: &mut [Source]) {
-    let paths: Vec<Option<PathBuf>> = sources
-        .iter()
-        .map(|source| match locate(&source.uri) {
-            Ok(Location::File(path)) => Some(path),
-            _ => None,
-        })
-        .collect();
+pub fn tell_apart(sources: &mut [NamedSource]) {
+    let paths: Vec<Option<PathBuf>> =
+        sources.iter().map(|source| source.source.path().map(Path::to_path_buf)).collect();
     let deepest = paths.iter().flatten().map(|path| path.iter().count()).max().unwrap_or(0);
     for depth in 2..=deepest {
         let mut once = BTreeSet::new();

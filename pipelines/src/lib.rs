@@ -1,14 +1,14 @@
 //! Kinetograph's ingest: video in through GStreamer, numbered RGB frames out. It knows nothing of the graph.
 //!
-//! [`expand`] turns what a user typed (paths, folders, patterns, `file://`, `test://`) into [`Source`]s.
-//! [`open`] starts one: a pipeline, a thread and a bounded queue, from which a [`Reader`] gives [`Frame`]s and
+//! [`expand`] turns what a user typed (paths, folders, patterns, addresses) into [`Source`]s, of the kinds that [`SCHEMES`] lists.
+//! [`Source::open`] starts one: a pipeline, a thread and a bounded queue, from which a [`Reader`] gives [`Frame`]s and
 //! then exactly one [`End`].
 //!
 //! ```
-//! use kinetograph_pipelines::{Event, Settings, expand, open};
+//! use kinetograph_pipelines::{Event, Settings, expand};
 //!
 //! let sources = expand(&["test://?frames=60&width=320&height=240&fps=30&pattern=ball".to_owned()])?.sources;
-//! let reader = open(&sources[0], &Settings { max_side: 160, ..Settings::default() })?;
+//! let reader = sources[0].source.open(&Settings { max_side: 160, ..Settings::default() })?;
 //! let mut frames = 0;
 //! for event in reader.receiver() {
 //!     match event {
@@ -25,8 +25,9 @@
 //! ```
 //!
 //! # What holds
-//! - **Every decoded frame comes out**, numbered from 0 in the order of presentation; none is dropped for being
-//!   late and none is made up. A full queue makes decoding wait.
+//! - **Every decoded frame of a file comes out**, numbered from 0 in the order of presentation; none is dropped for being
+//!   late and none is made up. A full queue makes decoding wait. A live source does not wait: what finds the queue full is
+//!   dropped and counted ([`Reader::dropped`]).
 //! - **The same file gives the same frames**, also a damaged one: software decoders only, one thread in each
 //!   ([`Settings::decoder_threads`]).
 //! - **Times** start at 0 and always grow. A variable frame rate is kept; missing times follow the frame rate
@@ -46,7 +47,8 @@
 //!
 //! # Test pictures
 //! `test://LABEL?frames=300&width=320&height=240&fps=30&pattern=ball` needs no file. Every part after `test://`
-//! may be left out; the label only tells equal ones apart; `pattern` is one of GStreamer's `videotestsrc`.
+//! may be left out; the label only tells equal ones apart; `pattern` is one of GStreamer's `videotestsrc`. `frames=endless`
+//! makes it live: it comes at its frame rate, has no end and cannot be read again.
 
 mod clock;
 mod container;
@@ -58,12 +60,11 @@ mod pipeline;
 mod reader;
 mod settings;
 mod source;
-mod test_pattern;
 mod trouble;
 
 pub use error::IngestError;
 pub use expand::{Listing, VIDEO_EXTENSIONS, expand, tell_apart};
 pub use frame::{End, Event, Frame};
-pub use reader::{Reader, open};
+pub use reader::Reader;
 pub use settings::Settings;
-pub use source::Source;
+pub use source::{FileSource, Life, NamedSource, SCHEMES, Scheme, Source, TestSource};

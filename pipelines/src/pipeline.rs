@@ -14,7 +14,7 @@ use gstreamer_app::AppSink;
 use gstreamer_video as video;
 
 use crate::fit::fit;
-use crate::source::Location;
+use crate::source::TestPattern;
 use crate::{IngestError, Settings};
 
 /// Pictures that wait between the pipeline and its thread; the queue for the reader comes after.
@@ -23,6 +23,18 @@ const SINK_FRAMES: u32 = 2;
 const AHEAD_FRAMES: u32 = 4;
 /// Name of the event that travels before the frames whose picture size it holds.
 const SIZE_EVENT: &str = "kinetograph-source-size";
+
+/// Where a pipeline's pictures come from.
+#[derive(Debug)]
+pub(crate) enum Head<'a> {
+    /// Whatever GStreamer finds at an address, its first video stream decoded.
+    Decoded {
+        /// The address.
+        uri: &'a str,
+    },
+    /// A test picture. One without an end comes as fast as its frame rate says, like a camera's.
+    Test(&'a TestPattern),
+}
 
 /// A pipeline that stops when dropped.
 #[derive(Debug)]
@@ -36,11 +48,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Puts the elements together; nothing moves before [`Pipeline::start`].
-    pub(crate) fn build(
-        uri: &str,
-        location: &Location,
-        settings: &Settings,
-    ) -> Result<Pipeline, IngestError> {
+    pub(crate) fn build(head: &Head<'_>, settings: &Settings) -> Result<Pipeline, IngestError> {
         gst::init().map_err(|error| IngestError::GStreamer { reason: error.to_string() })?;
         let pipeline = gst::Pipeline::new();
         // A thread's border: the decoder works on the next pictures while this one is scaled.
@@ -65,10 +73,12 @@ impl Pipeline {
         let scale_sink = sink_pad(&scale)?;
         follow_size(&scale_sink, filter, settings.max_side);
         limit_threads(&pipeline, settings.decoder_threads);
-        match location {
-            Location::File(_) => add_decoder(&pipeline, uri, &entry)?,
-            Location::Test(test) => {
-                let source = gst::ElementFactory::make("videotestsrc").property("num-buffers", test.frames);
+        match head {
+            Head::Decoded { uri } => add_decoder(&pipeline, uri, &entry)?,
+            Head::Test(test) => {
+                let source = gst::ElementFactory::make("videotestsrc")
+                    .property("num-buffers", test.frames.unwrap_or(-1))
+                    .property("is-live", test.frames.is_none());
                 let source = make(source.property_from_str("pattern", test.pattern))?;
                 let caps = gst::Caps::builder("video/x-raw")
                     .field("width", test.width)

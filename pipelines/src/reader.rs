@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded, select};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select};
 use gstreamer as gst;
 use gstreamer_video as video;
 
@@ -13,7 +15,6 @@ use crate::clock::Clock;
 use crate::container::{lacks_index, stated_length_if_cut};
 use crate::frame::{End, Event, Frame, packed};
 use crate::pipeline::{Pipeline, source_size};
-use crate::source::{Location, Source, locate, open_file};
 use crate::trouble::Trouble;
 use crate::{IngestError, Settings};
 
@@ -26,16 +27,22 @@ const LAST_FRAMES: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Reader {
     events: Receiver<Event>,
+    dropped: Arc<AtomicU64>,
     /// Its end is the signal to stop.
     stop: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Reader {
-    /// The queue: frames in order, then one [`Event::End`], after which it is closed. A full queue makes
-    /// decoding wait; nothing is ever dropped.
+    /// The queue: frames in order, then one [`Event::End`], after which it is closed. A full queue makes the decoding of a
+    /// replayable source wait; a live source drops the frame.
     pub fn receiver(&self) -> &Receiver<Event> {
         &self.events
+    }
+
+    /// Frames of a live source that found the queue full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -51,36 +58,34 @@ impl Drop for Reader {
     }
 }
 
-/// Starts reading `source`: one pipeline, one thread, one bounded queue.
-///
-/// # Errors
-/// What can be told without decoding: [`IngestError::Missing`], [`IngestError::Denied`],
-/// [`IngestError::Folder`], [`IngestError::Empty`], [`IngestError::BadUri`], [`IngestError::BadTestPattern`],
-/// [`IngestError::BadSetting`], and [`IngestError::GStreamer`] when a core element is not installed. What the
-/// content holds comes as [`End::error`].
-pub fn open(source: &Source, settings: &Settings) -> Result<Reader, IngestError> {
-    settings.check()?;
-    let place = source.place();
-    let location = locate(&source.uri)?;
-    let file = match &location {
-        Location::Test(_) => None,
-        Location::File(path) => {
-            let (file, about) = open_file(path, &place)?;
-            if about.len() == 0 {
-                return Err(IngestError::Empty { place });
-            }
-            Some(file)
-        }
-    };
-    let pipeline = Pipeline::build(&source.uri, &location, settings)?;
+/// What happens to a frame that finds the queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// Decoding waits for the reader.
+    Wait,
+    /// The frame is dropped and counted: a live source does not wait.
+    Drop,
+}
+
+/// Reads what `pipeline` gives of the source at `place` on a thread of its own. `file` is the one that is read, if there is one.
+pub(crate) fn read(
+    place: String,
+    file: Option<File>,
+    pipeline: Pipeline,
+    overflow: Overflow,
+    settings: &Settings,
+) -> Result<Reader, IngestError> {
     let (to_reader, events) = bounded(settings.queue_frames);
     let (stop, stopped) = bounded(0);
+    let dropped = Arc::new(AtomicU64::new(0));
     let feed = Feed {
         place,
         file,
         pipeline,
         stall: Duration::from_secs(settings.stall_timeout_s),
         to_reader,
+        overflow,
+        dropped: dropped.clone(),
         stopped,
         clock: Clock::default(),
         frames: 0,
@@ -88,7 +93,7 @@ pub fn open(source: &Source, settings: &Settings) -> Result<Reader, IngestError>
     };
     let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || feed.run());
     let thread = thread.map_err(|error| IngestError::GStreamer { reason: format!("no thread ({error})") })?;
-    Ok(Reader { events, stop: Some(stop), thread: Some(thread) })
+    Ok(Reader { events, dropped, stop: Some(stop), thread: Some(thread) })
 }
 
 /// The reader is gone.
@@ -101,6 +106,8 @@ struct Feed {
     pipeline: Pipeline,
     stall: Duration,
     to_reader: Sender<Event>,
+    overflow: Overflow,
+    dropped: Arc<AtomicU64>,
     stopped: Receiver<Infallible>,
     clock: Clock,
     frames: u64,
@@ -183,6 +190,14 @@ impl Feed {
             let reason = "a decoded picture cannot be read".to_owned();
             return Ok(Err(self.damaged(reason)));
         };
+        if self.overflow == Overflow::Drop {
+            match self.to_reader.try_send(Event::Frame(frame)) {
+                Ok(()) => self.frames += 1,
+                Err(TrySendError::Full(_)) => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+                Err(TrySendError::Disconnected(_)) => return Err(Stopped),
+            }
+            return Ok(Ok(()));
+        }
         self.send(Event::Frame(frame))?;
         self.frames += 1;
         Ok(Ok(()))
@@ -244,11 +259,13 @@ mod tests {
     use gstreamer::prelude::*;
 
     use super::*;
+    use crate::pipeline::Head;
+    use crate::source::TestPattern;
 
     /// Starts a test picture whose pipeline goes silent before the given frame.
     fn silent_from(frame: u64) -> Receiver<Event> {
-        let location = locate("test://").unwrap();
-        let pipeline = Pipeline::build("test://", &location, &Settings::default()).unwrap();
+        let pattern = TestPattern::parse("test://").unwrap();
+        let pipeline = Pipeline::build(&Head::Test(&pattern), &Settings::default()).unwrap();
         let count = std::sync::atomic::AtomicU64::new(0);
         let pad = pipeline.sink.static_pad("sink").unwrap();
         let kind = gst::PadProbeType::BUFFER | gst::PadProbeType::BLOCK;
@@ -264,6 +281,8 @@ mod tests {
             pipeline,
             stall: Duration::from_secs(1),
             to_reader,
+            overflow: Overflow::Wait,
+            dropped: Arc::default(),
             stopped,
             clock: Clock::default(),
             frames: 0,

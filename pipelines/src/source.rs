@@ -1,125 +1,128 @@
-//! A video to read: its address, its name for people, and what its content is known by.
+//! A video input: its address, what its content is known by, whether it can be read again, and how it is read.
+//!
+//! To read another kind of address, write a [`Source`] for it in a file of its own and add its [`Scheme`] to [`SCHEMES`].
 
-use std::fs::{File, Metadata};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+mod file;
+mod test;
+mod test_pattern;
 
-use gstreamer::glib;
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::IngestError;
-use crate::test_pattern::TestPattern;
+pub use file::FileSource;
+pub(crate) use file::last_parts;
+pub use test::TestSource;
+pub(crate) use test_pattern::TestPattern;
 
-/// Bytes hashed at either end of a file.
-const FINGERPRINT_BYTES: u64 = 64 * 1024;
+use crate::{IngestError, Reader, Settings};
+
+/// The kinds of address that can be read.
+pub const SCHEMES: &[Scheme] = &[file::SCHEME, test::SCHEME];
 
 /// One video input.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Source {
-    /// `file:///...` (absolute, links resolved) or `test://...`.
-    pub uri: String,
-    /// Short, for people: the file's name, with as many of its folders as it takes to tell it from the others.
-    pub name: String,
+///
+/// # Contract
+/// - Two sources with one [`uri`](Source::uri) are the same place; two with one [`fingerprint`](Source::fingerprint) have the
+///   same content.
+/// - A [`Life::Replayable`] source gives the same frames, with the same numbers and times, each time it is opened. Its reader waits
+///   for whoever takes the frames, and ends.
+/// - A [`Life::Live`] source gives what happens from now on. Each opening is a new connection, whose frames are numbered from
+///   0. Its reader does not wait: a frame that finds the queue full is dropped and [counted](Reader::dropped). It ends only by an error.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The address, by which a state knows the source.
+    fn uri(&self) -> &str;
+
+    /// The place as errors write it: a file's path, else the address. It holds no password.
+    fn place(&self) -> String {
+        self.uri().to_owned()
+    }
+
+    /// The file that is read, if it is one.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Tells whether the source can be read again.
+    fn life(&self) -> Life;
+
+    /// The name of the content, whatever its place.
+    ///
+    /// # Errors
+    /// What the system says to a file that cannot be read.
+    fn fingerprint(&self) -> Result<String, IngestError>;
+
+    /// Starts to read: one pipeline, one thread, one bounded queue.
+    ///
+    /// # Errors
+    /// What can be told without decoding. What the content holds comes as [`End::error`](crate::End::error).
+    fn open(&self, settings: &Settings) -> Result<Reader, IngestError>;
 }
 
-impl Source {
-    /// The source at a `file://` or `test://` address, named by its last part. The file need not exist.
+/// The two kinds of life that a source can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It can be read again from any place and has an end: a file.
+    Replayable,
+    /// It cannot be read again and has no end: a camera. What is missed between two connections is a gap.
+    Live,
+}
+
+/// A kind of address.
+#[derive(Clone, Copy)]
+pub struct Scheme {
+    /// The beginning of such an address, `test://` for one.
+    pub prefix: &'static str,
+    /// An address of this kind, for messages.
+    pub example: &'static str,
+    /// Makes the source at an address that begins with the prefix, and the name that people know it by.
+    pub source: fn(&str) -> Result<NamedSource, IngestError>,
+}
+
+/// A source and the name that people know it by.
+#[derive(Clone, Debug)]
+pub struct NamedSource {
+    /// A short name: of a file its own, with as many of its folders as it takes to tell it from the others.
+    pub name: String,
+    /// The source.
+    pub source: Arc<dyn Source>,
+}
+
+impl NamedSource {
+    /// The source at an address of one of the [`SCHEMES`]. A file need not exist.
     ///
     /// # Errors
     /// [`IngestError::BadUri`], [`IngestError::BadTestPattern`].
-    pub fn from_uri(uri: &str) -> Result<Source, IngestError> {
-        let name = match locate(uri)? {
-            Location::Test(_) => uri.to_owned(),
-            Location::File(path) => last_parts(&path, 1),
-        };
-        Ok(Source { uri: uri.to_owned(), name })
+    pub fn from_uri(uri: &str) -> Result<NamedSource, IngestError> {
+        let scheme = SCHEMES.iter().find(|scheme| uri.starts_with(scheme.prefix));
+        (scheme.ok_or_else(|| IngestError::BadUri { uri: uri.to_owned() })?.source)(uri)
     }
 
     /// The source that is the file at `path`. Links are resolved, so that one file has one address.
     ///
     /// # Errors
     /// [`IngestError::Missing`], [`IngestError::Denied`] and the like.
-    pub fn from_path(path: &Path) -> Result<Source, IngestError> {
-        let place = path.display().to_string();
-        let path = path.canonicalize().map_err(|error| IngestError::from_io(&place, &error))?;
-        let uri =
-            glib::filename_to_uri(&path, None).map_err(|_| IngestError::BadUri { uri: place.clone() })?;
-        Ok(Source { uri: uri.into(), name: last_parts(&path, 1) })
+    pub fn from_path(path: &Path) -> Result<NamedSource, IngestError> {
+        let source = FileSource::at(path)?;
+        Ok(NamedSource { name: source.name(), source: Arc::new(source) })
     }
 
-    /// Where it is, as errors write it: the file's path, or the address.
-    pub fn place(&self) -> String {
-        match locate(&self.uri) {
-            Ok(Location::File(path)) => path.display().to_string(),
-            _ => self.uri.clone(),
-        }
-    }
-
-    /// What the content is known by: the file's size and a hash (XXH3, 128 bits) of its first and last 64 KiB,
-    /// in hex: `size-hash`. A file that moved keeps it; so does one that changed in its middle alone. For
-    /// `test://` it is the address.
-    ///
-    /// # Errors
-    /// [`IngestError::Missing`], [`IngestError::Denied`], [`IngestError::Folder`] and the like.
-    pub fn fingerprint(&self) -> Result<String, IngestError> {
-        let path = match locate(&self.uri)? {
-            Location::Test(_) => return Ok(self.uri.clone()),
-            Location::File(path) => path,
-        };
-        let place = self.place();
-        let (mut file, about) = open_file(&path, &place)?;
-        let size = about.len();
-        let read = |file: &mut File, from: u64| -> std::io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(from))?;
-            file.take(FINGERPRINT_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let mut hash = Xxh3::new();
-        for from in [0, size.saturating_sub(FINGERPRINT_BYTES)] {
-            let bytes = read(&mut file, from).map_err(|error| IngestError::from_io(&place, &error))?;
-            hash.update(&bytes);
-        }
-        Ok(format!("{size:x}-{:032x}", hash.digest128()))
+    /// The source's address.
+    pub fn uri(&self) -> &str {
+        self.source.uri()
     }
 }
 
-/// What an address stands for.
-#[derive(Debug)]
-pub(crate) enum Location {
-    /// A file's path.
-    File(PathBuf),
-    /// A moving test picture.
-    Test(TestPattern),
-}
-
-/// Takes an address apart.
-pub(crate) fn locate(uri: &str) -> Result<Location, IngestError> {
-    if uri.starts_with("test://") {
-        return TestPattern::parse(uri).map(Location::Test);
-    }
-    match glib::filename_from_uri(uri) {
-        Ok((path, _)) if path.is_absolute() => Ok(Location::File(path)),
-        _ => Err(IngestError::BadUri { uri: uri.to_owned() }),
+impl PartialEq for NamedSource {
+    fn eq(&self, other: &Self) -> bool {
+        (self.uri(), &self.name) == (other.uri(), &other.name)
     }
 }
 
-/// Opens a regular file for reading. Looks before it opens: opening a pipe would wait for its writer.
-pub(crate) fn open_file(path: &Path, place: &str) -> Result<(File, Metadata), IngestError> {
-    let io = |error: std::io::Error| IngestError::from_io(place, &error);
-    let about = std::fs::metadata(path).map_err(io)?;
-    if about.is_dir() {
-        return Err(IngestError::Folder { place: place.to_owned() });
-    }
-    if !about.is_file() {
-        return Err(IngestError::NotAFile { place: place.to_owned() });
-    }
-    Ok((File::open(path).map_err(io)?, about))
-}
+impl Eq for NamedSource {}
 
-/// The last `count` parts of a path, with slashes.
-pub(crate) fn last_parts(path: &Path, count: usize) -> String {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    parts[parts.len().saturating_sub(count)..].join("/")
+/// Examples of the addresses that can be read, for messages.
+pub(crate) fn examples() -> String {
+    let examples: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.example).collect();
+    examples.join(" or ")
 }

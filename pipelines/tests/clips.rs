@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use kinetograph_pipelines::{End, Event, Frame, IngestError, Reader, Settings, Source, open};
+use kinetograph_pipelines::{End, Event, Frame, IngestError, NamedSource, Reader, Settings};
 
 /// The shared videos' folder, or `None` (with a printed line) where it is not there.
 pub(crate) fn data() -> Option<PathBuf> {
@@ -65,8 +65,8 @@ fn check_order(frames: &[Frame]) {
 }
 
 /// Opens with the default settings and reads to the end; what `open` refuses comes as an end without frames.
-pub(crate) fn read(source: &Source) -> (Vec<Frame>, End) {
-    match open(source, &Settings::default()) {
+pub(crate) fn read(source: &NamedSource) -> (Vec<Frame>, End) {
+    match source.source.open(&Settings::default()) {
         Ok(reader) => drain(&reader),
         Err(error) => (Vec::new(), End { frames: 0, error: Some(error) }),
     }
@@ -74,7 +74,7 @@ pub(crate) fn read(source: &Source) -> (Vec<Frame>, End) {
 
 /// As [`read`], of a path.
 pub(crate) fn read_path(path: &Path) -> (Vec<Frame>, End) {
-    read(&Source::from_path(path).unwrap())
+    read(&NamedSource::from_path(path).unwrap())
 }
 
 /// The error of a file that gives no frame at all.

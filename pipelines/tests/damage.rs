@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clips::{data, make, read, read_path, refusal};
-use kinetograph_pipelines::{IngestError, Source, open};
+use kinetograph_pipelines::{IngestError, NamedSource};
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
@@ -136,11 +136,11 @@ fn random_bytes_behind_a_true_beginning_end_with_an_error() {
 fn a_file_that_went_away_or_may_not_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "gone.mp4", b"x");
-    let source = Source::from_path(&path).unwrap();
+    let source = NamedSource::from_path(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let (_, end) = read(&source);
     assert!(matches!(end.error, Some(IngestError::Missing { .. })), "{end:?}");
-    assert!(matches!(source.fingerprint(), Err(IngestError::Missing { .. })));
+    assert!(matches!(source.source.fingerprint(), Err(IngestError::Missing { .. })));
 
     let path = write(folder.path(), "locked.mp4", b"x");
     #[cfg(unix)]
@@ -187,8 +187,7 @@ fn sound_alone_is_no_video_and_sound_beside_video_is_ignored() {
 #[test]
 fn a_bad_address_is_refused() {
     for uri in ["http://example.org/a.mp4", "file://", "file:relative.mp4", "nonsense"] {
-        let source = Source { uri: uri.to_owned(), name: "x".to_owned() };
-        let error = open(&source, &Default::default()).err().unwrap();
+        let error = NamedSource::from_uri(uri).err().unwrap();
         assert!(matches!(error, IngestError::BadUri { .. }), "{uri}: {error}");
     }
 }

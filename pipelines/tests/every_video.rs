@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use kinetograph_pipelines::{Event, Settings, Source, open};
+use kinetograph_pipelines::{Event, NamedSource, Settings};
 
 struct Row {
     path: String,
@@ -27,8 +27,8 @@ fn rows(manifest: &str) -> Vec<Row> {
     manifest.lines().filter_map(row).collect()
 }
 
-fn check(row: &Row, source: &Source) {
-    let reader = open(source, &Settings::default()).unwrap();
+fn check(row: &Row, source: &NamedSource) {
+    let reader = source.source.open(&Settings::default()).unwrap();
     let started = Instant::now();
     let mut last_ns = None;
     let mut frames = 0;
@@ -68,7 +68,7 @@ fn every_video_gives_the_frames_its_manifest_states() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    check(row, &Source::from_path(&data.join(&row.path)).unwrap());
+                    check(row, &NamedSource::from_path(&data.join(&row.path)).unwrap());
                 }
             });
         }

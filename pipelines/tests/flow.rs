@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::clips::{drain, make, read, read_path};
 use crossbeam::channel::bounded;
-use kinetograph_pipelines::{Event, IngestError, Settings, Source, open};
+use kinetograph_pipelines::{Event, IngestError, Life, NamedSource, Settings};
 
-fn test_source(query: &str) -> Source {
-    Source::from_uri(&format!("test://?{query}")).unwrap()
+fn test_source(query: &str) -> NamedSource {
+    NamedSource::from_uri(&format!("test://?{query}")).unwrap()
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn large_pictures_are_scaled_down_and_small_ones_left_alone() {
     ] {
         let source = test_source(&format!("frames=2&width={width}&height={height}"));
         let settings = Settings { max_side: 320, ..Settings::default() };
-        let (frames, _) = drain(&open(&source, &settings).unwrap());
+        let (frames, _) = drain(&source.source.open(&settings).unwrap());
         assert_eq!(frames.len(), 2);
         assert_eq!((frames[1].width, frames[1].height), want);
         assert_eq!(frames[1].source_size, (width, height));
@@ -57,7 +57,7 @@ fn bad_settings_are_named() {
         (Settings { stall_timeout_s: 0, ..Settings::default() }, "stall_timeout_s"),
         (Settings { decoder_threads: 99, ..Settings::default() }, "decoder_threads"),
     ] {
-        let error = open(&source, &settings).err().unwrap();
+        let error = source.source.open(&settings).err().unwrap();
         assert!(matches!(&error, IngestError::BadSetting { setting, .. } if *setting == named), "{error}");
     }
 }
@@ -65,7 +65,7 @@ fn bad_settings_are_named() {
 #[test]
 fn a_slow_reader_loses_no_frame() {
     let settings = Settings { queue_frames: 1, ..Settings::default() };
-    let reader = open(&test_source("frames=200&width=64&height=48"), &settings).unwrap();
+    let reader = test_source("frames=200&width=64&height=48").source.open(&settings).unwrap();
     for want in 0..60 {
         std::thread::sleep(Duration::from_millis(2));
         let event = reader.receiver().recv().unwrap();
@@ -78,7 +78,7 @@ fn a_slow_reader_loses_no_frame() {
 #[test]
 fn a_full_queue_holds_the_decoder_back() {
     let settings = Settings { queue_frames: 4, ..Settings::default() };
-    let reader = open(&test_source("frames=100000"), &settings).unwrap();
+    let reader = test_source("frames=100000").source.open(&settings).unwrap();
     wait_until_full(reader.receiver());
     assert_eq!(reader.receiver().len(), 4);
 }
@@ -107,17 +107,17 @@ fn dropping_a_reader_midway_ends_it_also_when_the_queue_is_full_and_shared() {
         vec![test_source("frames=1000000"), test_source("frames=1000000&width=1920&height=1080")];
     if let Some(data) = crate::clips::data() {
         for video in ["tracking/tlp_carchase2.mp4", "tracking/otb_dog1.webm", "tracking/otb_jogging.ts"] {
-            sources.push(Source::from_path(&data.join(video)).unwrap());
+            sources.push(NamedSource::from_path(&data.join(video)).unwrap());
         }
     }
     for source in &sources {
-        drop_in_time(open(source, &Settings::default()).unwrap());
+        drop_in_time(source.source.open(&Settings::default()).unwrap());
 
-        let reader = open(source, &Settings::default()).unwrap();
+        let reader = source.source.open(&Settings::default()).unwrap();
         assert!(matches!(reader.receiver().recv(), Ok(Event::Frame(_))));
         drop_in_time(reader);
 
-        let reader = open(source, &Settings { queue_frames: 2, ..Settings::default() }).unwrap();
+        let reader = source.source.open(&Settings { queue_frames: 2, ..Settings::default() }).unwrap();
         wait_until_full(reader.receiver());
         let shared = reader.receiver().clone();
         drop_in_time(reader);
@@ -181,4 +181,28 @@ fn frames_without_times_follow_the_frame_rate() {
     let (frames, end) = read_path(&path);
     assert_eq!((frames.len(), end.error), (50, None));
     assert!(frames[49].pts_ns.abs_diff(49 * 40_000_000) < 100_000_000, "{}", frames[49].pts_ns);
+}
+
+#[test]
+fn a_live_source_does_not_wait_and_counts_what_it_drops() {
+    let source = test_source("frames=endless&width=64&height=48&fps=100");
+    assert_eq!(source.source.life(), Life::Live);
+    let settings = Settings { queue_frames: 4, ..Settings::default() };
+    let started = Instant::now();
+    let reader = source.source.open(&settings).unwrap();
+    while reader.dropped() < 10 {
+        assert!(started.elapsed() < Duration::from_secs(30), "{} dropped", reader.dropped());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The four that waited, then what comes now: numbered without a hole, the time of what was dropped kept.
+    let frames: Vec<_> = (0..8)
+        .map(|_| match reader.receiver().recv().unwrap() {
+            Event::Frame(frame) => frame,
+            Event::End(end) => panic!("{end:?}"),
+        })
+        .collect();
+    assert_eq!(frames.iter().map(|frame| frame.seq).collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
+    assert!(frames[4].pts_ns - frames[3].pts_ns > 50_000_000, "{frames:?}");
+    // It comes at its rate, not as fast as it can be made.
+    assert!(started.elapsed() > Duration::from_millis(170), "{:?}", started.elapsed());
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kinetograph_pipelines::{IngestError, Listing, Source, expand};
+use kinetograph_pipelines::{IngestError, Listing, NamedSource, expand};
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let path = folder.join(name);
@@ -82,7 +82,7 @@ fn patterns_paths_and_addresses_give_each_video_once() {
         "a pattern that spells out its ending is taken at its word"
     );
     assert_eq!(names(&[at("odd[1].avi")]), ["odd[1].avi"], "a path that exists is no pattern");
-    let uri = Source::from_path(&folder.path().join("b.mp4")).unwrap().uri;
+    let uri = NamedSource::from_path(&folder.path().join("b.mp4")).unwrap().uri().to_owned();
     assert_eq!(names(&[uri, at("b.mp4"), at("in/../b.mp4"), at("[ab].mp4")]), ["b.mp4"]);
     let tests = ["test://?frames=3", "test://x?frames=3", "test://?frames=3"].map(str::to_owned);
     assert_eq!(names(&tests), ["test://?frames=3", "test://x?frames=3"]);
@@ -114,7 +114,7 @@ fn a_fingerprint_follows_the_content_not_the_place() {
     let mut bytes = vec![1u8; 300_000];
     let print = |name: &str, bytes: &[u8]| {
         write(folder.path(), name, bytes);
-        Source::from_path(&folder.path().join(name)).unwrap().fingerprint().unwrap()
+        NamedSource::from_path(&folder.path().join(name)).unwrap().source.fingerprint().unwrap()
     };
     let first = print("a.mp4", &bytes);
     assert_eq!(print("moved.mp4", &bytes), first);
@@ -132,6 +132,6 @@ fn a_fingerprint_follows_the_content_not_the_place() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), count, "every change of an end or of the length shows");
-    let test = Source::from_uri("test://?frames=3").unwrap();
-    assert_eq!(test.fingerprint().unwrap(), test.uri);
+    let test = NamedSource::from_uri("test://?frames=3").unwrap();
+    assert_eq!(test.source.fingerprint().unwrap(), test.uri());
 }

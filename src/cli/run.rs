@@ -9,12 +9,15 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{ConfigArguments, FAILED, NO, OK};
-use crate::run::engine::{run as run_engine, write_report};
+use super::progress::{self, Progress};
+use crate::run::engine::{self, RunHandle, write_report};
+use crate::run::events::Event;
+use crate::run::status::TrainerState;
 use crate::run::{Options, cluster};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Sources are files, folders (searched for videos), globs, file:// URIs and \
-test://?frames=300&width=320&height=240.\nKill it whenever you like: what was committed stays, the rest is taken again \
+test://?frames=300&width=320&height=240 (frames=endless for a live one).\nKill it whenever you like: what was committed stays, the rest is taken again \
 next time, nothing twice.")]
 pub(super) struct Arguments {
     /// Files, folders, globs, URIs
@@ -86,10 +89,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         batch: arguments.batch,
         train: cfg!(feature = "train") && !arguments.no_train,
         until_idle: arguments.until_idle,
-        quiet: arguments.quiet,
         cluster,
     };
-    let report = run_engine(&config, &options, &|| interrupted.load(Ordering::Relaxed))?;
+    let run = engine::start(&config, &options)?;
+    show(&run, arguments.quiet, &interrupted);
+    let report = run.join()?;
     if let Some(path) = &arguments.report {
         write_report(&report, path)?;
     }
@@ -101,4 +105,33 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let none_succeeded = report.sources_succeeded == 0 && !report.sources_failed.is_empty();
     Ok(if none_succeeded { NO } else { OK })
+}
+
+/// Shows the run to a person until it is over; tells it to stop when `interrupted`.
+fn show(run: &RunHandle, quiet: bool, interrupted: &AtomicBool) {
+    let progress = Progress::new(quiet);
+    let events = run.events();
+    let tell = |event: Event| match event {
+        Event::SourceFailed { reason, .. } => progress.tell(&reason),
+        Event::TrainingFailed { reason } => {
+            progress.tell(&format!("training stopped: {reason}; the graph goes on without it"));
+        }
+        Event::Notice { text } => progress.tell(&text),
+        _ => {}
+    };
+    while !run.is_over() {
+        if interrupted.load(Ordering::Relaxed) {
+            run.stop();
+        }
+        progress.graph(&run.totals());
+        let trainer = run.trainer();
+        if trainer.state == TrainerState::Running {
+            progress.training(trainer.steps, trainer.loss);
+        }
+        if let Ok(event) = events.recv_timeout(progress::EVERY) {
+            std::iter::once(event).chain(events.try_iter()).for_each(tell);
+        }
+    }
+    events.try_iter().for_each(tell);
+    progress.clear();
 }

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{ConfigArguments, OK};
 use crate::feed::StateFeed;
-use crate::run::progress;
+use super::progress;
 use crate::state::State;
 use crate::train::checkpoint;
 use crate::train::settings::{Device, Net};
@@ -65,7 +65,7 @@ pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
     let thread = spawn(feed, settings, &dir, stop, shown.clone())?;
     let line = progress::Progress::new(false);
     while !thread.is_finished() {
-        line.training(shown.steps.load(Ordering::Relaxed), f64::from(shown.loss()));
+        line.training(shown.steps.load(Ordering::Relaxed), Some(f64::from(shown.loss())).filter(|loss| loss.is_finite()));
         std::thread::sleep(Duration::from_millis(100));
     }
     line.clear();

@@ -10,7 +10,7 @@ use kinetograph_dataflows::frame::{Frame, PixelBox, Rect};
 use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::mine::Miner;
 use kinetograph_dataflows::track::Tracker;
-use kinetograph_pipelines::{Event, Listing, expand, open};
+use kinetograph_pipelines::{Event, Listing, expand};
 
 use super::{ConfigArguments, OK};
 use crate::config::Config;
@@ -116,7 +116,7 @@ fn frames(
         }
         bail!("{video}: names {} videos; give one", sources.len());
     };
-    let reader = open(source, &config.ingest)?;
+    let reader = source.source.open(&config.ingest)?;
     for event in reader.receiver() {
         match event {
             Event::Frame(frame) => each(&Frame {

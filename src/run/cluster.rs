@@ -27,9 +27,10 @@ use crate::state::record::Shard;
 use crate::state::{State, StateError, encode, key};
 use crate::store::{Batch, Table};
 
-pub(super) use company::Company;
+pub(super) use company::{Asked, Company};
 pub use hosts::read as read_hosts;
 pub(super) use link::{Agreed, Link, Message};
+pub(super) use meeting::Met;
 pub(super) use mesh::{Cuttable, is_broken_line, start_workers};
 
 /// Which process this is, and where the others are.

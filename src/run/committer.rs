@@ -2,7 +2,6 @@
 //! epoch calls for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,17 +16,23 @@ use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::Tally;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::board::SourceState;
 use super::cluster::{Agreed, Message};
+use super::control::{Decisions, Request};
+use super::events::Event;
 use super::hydrate::{Decided, Stored};
+use super::lanes::LaneOrder;
 use super::member::Member;
 use super::outputs::{EpochOutputs, Everywhere, NewNode, Slice};
+use super::parts::Parts;
+use super::sources::Lanes;
 use super::worker::Share;
-use super::{Settings, Shared, changes};
+use super::{Settings, changes};
 use crate::budget::Evicting;
 use crate::epoch::Net;
 use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
-use crate::state::record::{Counts, EpochLog, NodeRecord, SourceRecord, Totals};
+use crate::state::record::{Connection, Counts, EpochLog, NodeRecord, SourceRecord, Totals};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, now_s};
 use crate::store::{Batch, Table};
@@ -82,15 +87,28 @@ pub struct Tallies {
     pub commit_ns: AtomicU64,
     /// The longest commit, nanoseconds.
     pub commit_max_ns: AtomicU64,
+    /// The last epoch that a worker takes frames for.
+    pub begun: AtomicU64,
+}
+
+impl Tallies {
+    /// Mean and longest commit, milliseconds.
+    pub fn commit_ms(&self) -> [f64; 2] {
+        let commits = self.epochs.load(Ordering::Relaxed).max(1);
+        let ms = |ns: &AtomicU64| ns.load(Ordering::Relaxed) as f64 / 1e6;
+        [ms(&self.commit_ns) / commits as f64, ms(&self.commit_max_ns)]
+    }
 }
 
 /// Turns complete epochs into transactions.
 pub struct Committer {
     state: State,
     settings: Settings,
-    shared: Arc<Shared>,
-    tallies: Arc<Tallies>,
+    parts: Parts,
     decisions: Sender<(Epoch, Decided)>,
+    requests: Receiver<Request>,
+    lanes: Lanes,
+    lane_orders: Vec<Sender<(usize, LaneOrder)>>,
     until_idle: bool,
     member: Member,
     agreed: Agreed,
@@ -118,24 +136,48 @@ pub struct Committer {
     quiet: u64,
 }
 
+/// What a committer is made of.
+pub(super) struct Setup<'a> {
+    /// The state of this process, which it writes.
+    pub(super) state: State,
+    /// The states of all processes as they are.
+    pub(super) all: &'a View<'a>,
+    /// How epochs are cut.
+    pub(super) settings: &'a Settings,
+    /// What decisions about the codebook follow.
+    pub(super) neighbours: &'a kinetograph_dataflows::graph::policy::Settings,
+    /// What decides which nodes go.
+    pub(super) evicting: Evicting,
+    /// What the states of all processes hold.
+    pub(super) stored: &'a Stored,
+    /// What the threads of the run share.
+    pub(super) parts: Parts,
+    /// Takes decisions, with the epoch at which they take effect.
+    pub(super) decisions: Sender<(Epoch, Decided)>,
+    /// What is asked of the run.
+    pub(super) requests: Receiver<Request>,
+    /// Which worker reads which source.
+    pub(super) lanes: Lanes,
+    /// Of each worker of this process, what takes orders for its lanes.
+    pub(super) lane_orders: Vec<Sender<(usize, LaneOrder)>>,
+    /// Whether the run ends when nothing is left to take in.
+    pub(super) until_idle: bool,
+    /// Which process this is.
+    pub(super) member: Member,
+    /// How commits are agreed on.
+    pub(super) agreed: Agreed,
+}
+
 impl Committer {
-    /// A committer that goes on where `state` stands. Decisions are taken from what `stored` has of all processes, `all` shows the
-    /// states of them all.
+    /// A committer that goes on where the state stands. Decisions are taken from what all processes hold.
     ///
     /// # Errors
     /// [`CommitError`] when the state cannot be read.
-    pub(super) fn new(
-        (state, all): (State, &View<'_>),
-        (settings, graph): (&Settings, &kinetograph_dataflows::graph::Settings),
-        mut evicting: Evicting,
-        stored: &Stored,
-        (shared, tallies): (Arc<Shared>, Arc<Tallies>),
-        (decisions, until_idle): (Sender<(Epoch, Decided)>, bool),
-        (member, agreed): (Member, Agreed),
-    ) -> Result<Self, CommitError> {
+    pub(super) fn new(setup: Setup<'_>) -> Result<Self, CommitError> {
+        let Setup { state, all, stored, mut evicting, member, .. } = setup;
         let view = state.view()?;
         let start = view.epoch()?;
-        let (mut codebook, mut deciding) = (Codebook::default(), Deciding::new(graph.neighbours.clone()));
+        let (mut codebook, mut deciding) = (Codebook::default(), Deciding::new(setup.neighbours.clone()));
         let mut pending = BTreeSet::new();
         for (effective, decision) in &stored.decisions {
             codebook
@@ -157,16 +199,18 @@ impl Committer {
         pending.extend(stored.retiring.keys());
         let stills = view.stills()?.into_iter().map(|(rank, source, seq)| key::still(rank, source, seq));
         Ok(Committer {
-            settings: settings.clone(),
-            shared,
-            tallies,
-            decisions,
-            until_idle,
+            settings: setup.settings.clone(),
+            parts: setup.parts,
+            decisions: setup.decisions,
+            requests: setup.requests,
+            lanes: setup.lanes,
+            lane_orders: setup.lane_orders,
+            until_idle: setup.until_idle,
             member,
-            agreed,
+            agreed: setup.agreed,
             unsettled: match member.of {
                 1 => BTreeSet::new(),
-                _ => history::unsettled(&view, start.saturating_sub(settings.max_lag_epochs * 4))?,
+                _ => history::unsettled(&view, start.saturating_sub(setup.settings.max_lag_epochs * 4))?,
             },
             next: start,
             partial: BTreeMap::new(),
@@ -201,9 +245,9 @@ impl Committer {
                 recv(marks) -> mark => mark.map_or(Ok(()), |epoch| self.mark(epoch)),
             };
             if let Err(error) = done {
-                self.shared.fail(error.to_string());
+                self.parts.life.fail(error.to_string());
             }
-            if self.shared.stopped() {
+            if self.parts.life.stopped() {
                 return;
             }
         }
@@ -213,7 +257,7 @@ impl Committer {
         self.partial.entry(share.epoch).or_default().push(share);
         while self.partial.get(&self.next).is_some_and(|shares| shares.len() == self.member.workers) {
             let shares = self.partial.remove(&self.next).unwrap_or_default();
-            if self.shared.stopped() {
+            if self.parts.life.stopped() {
                 break;
             }
             self.close(shares)?;
@@ -244,12 +288,13 @@ impl Committer {
         if let Some(reason) = outputs.changes.misfits.first().cloned() {
             return Err(CommitError::Codebook { place: self.state.place(), reason });
         }
-        if epoch == self.shared.committed() {
+        if epoch == self.parts.life.committed() {
             // The epoch the state was read at: what follows from the stored lists must be what is stored.
             if let Some(collection) = changes::inconsistent(&outputs.changes, &self.state.view()?)? {
                 return Err(CommitError::Inconsistent { place: self.state.place(), collection });
             }
-            self.shared.restore();
+            self.parts.life.restore();
+            self.parts.events.tell(Event::Restored { epoch });
             return Ok(());
         }
         let mut retired = self.retiring.remove(&epoch).unwrap_or_default();
@@ -272,11 +317,20 @@ impl Committer {
             retired = std::mem::take(&mut outputs.retired);
         }
         self.pending = self.pending.split_off(&(epoch + 1));
-        let quiet = exhausted && self.pending.is_empty() && decided.is_empty() && told.is_empty();
-        let wrote = !outputs.is_empty() || !retired.is_empty() || !decided.is_empty() || !told.is_empty();
+        let asked = Decisions::of(self.requests.try_iter().collect(), &mut self.sources, &self.parts.board);
+        let nothing_decided = decided.is_empty() && told.is_empty() && asked.is_empty();
+        let quiet = exhausted && self.pending.is_empty() && nothing_decided;
+        let wrote = !outputs.is_empty() || !retired.is_empty() || !nothing_decided;
         if wrote {
-            self.commit(epoch, outputs, &decided, (&told, &retired))?;
+            let going = Going { told: &told, retired: &retired };
+            self.commit(epoch, outputs, &decided, going, &asked)?;
         }
+        let (lanes, lane_orders) = (self.lanes, &self.lane_orders);
+        asked.carry_out(&self.parts.board, &self.parts.events, |source, order| {
+            let (worker, lane) = lanes.place(source);
+            // There is room: workers look after each epoch, and few requests are taken in one.
+            drop(lane_orders[worker].send((lane, order)));
+        });
         self.quiet = if quiet { self.quiet + 1 } else { 0 };
         let effective = epoch + self.settings.decision_delay_epochs;
         if !decided.is_empty() || !told.is_empty() {
@@ -292,9 +346,17 @@ impl Committer {
         }
         match &self.agreed {
             Agreed::Alone => {
-                self.shared.commit(epoch);
-                if self.until_idle && self.quiet > QUIET_EPOCHS {
-                    self.shared.finish();
+                self.parts.life.commit(epoch);
+                match (self.quiet > QUIET_EPOCHS, self.until_idle) {
+                    (true, true) => self.parts.life.finish(),
+                    (true, false) => {
+                        self.parts.life.rest();
+                        // Asked for meanwhile, by somebody who nudged before.
+                        if !self.requests.is_empty() {
+                            self.parts.life.nudge();
+                        }
+                    }
+                    (false, _) => {}
                 }
             }
             Agreed::Together { to, .. } => {
@@ -334,11 +396,13 @@ impl Committer {
         epoch: Epoch,
         outputs: EpochOutputs,
         decided: &[Decision],
-        (told, retired): (&[NodeId], &[NodeId]),
+        Going { told, retired }: Going<'_>,
+        asked: &Decisions,
     ) -> Result<(), CommitError> {
         let start = Instant::now();
         let mut batch = Batch::default();
-        self.put_sources(&outputs, &mut batch);
+        let touched = self.put_sources(&outputs, &mut batch);
+        asked.put(epoch, &self.sources, &mut batch);
         for embedded in &outputs.nodes {
             let view = &embedded.view;
             let record = NodeRecord {
@@ -379,7 +443,7 @@ impl Committer {
         history::keep(&view, epoch, several, &mut batch)?;
         // What all have committed is not undone any more.
         let mut settled = std::mem::take(&mut self.unsettled);
-        self.unsettled = settled.split_off(&(self.shared.committed() + 1));
+        self.unsettled = settled.split_off(&(self.parts.life.committed() + 1));
         history::settle(&view, &settled, &mut batch)?;
         if several && !retired.is_empty() {
             self.unsettled.insert(epoch);
@@ -387,11 +451,12 @@ impl Committer {
         drop(view);
         self.state.commit(&batch)?;
         self.count(&outputs, retired.len() as u64, start.elapsed());
+        self.tell(epoch, &outputs, &touched);
         Ok(())
     }
 
-    /// Moves positions on and adds counts, each source once.
-    fn put_sources(&mut self, outputs: &EpochOutputs, batch: &mut Batch) {
+    /// Moves positions on and adds counts, each source once; returns the sources that were touched.
+    fn put_sources(&mut self, outputs: &EpochOutputs, batch: &mut Batch) -> BTreeSet<SourceId> {
         let mut touched = BTreeSet::new();
         for (source, tally) in &outputs.tallies {
             if let Some(record) = self.sources.get_mut(source) {
@@ -399,20 +464,64 @@ impl Committer {
                 touched.insert(*source);
             }
         }
-        for Slice { source, to, end, .. } in &outputs.slices {
-            if let Some(record) = self.sources.get_mut(source) {
-                record.position = record.position.max(*to);
-                if let Some(end) = end {
-                    record.ended = true;
-                    record.failure = end.as_ref().err().cloned();
-                    record.failure.iter().for_each(|reason| self.shared.notice(reason.clone()));
-                }
-                touched.insert(*source);
+        for Slice { source, to, end, connected, .. } in &outputs.slices {
+            let Some(record) = self.sources.get_mut(source) else { continue };
+            record.position = record.position.max(*to);
+            record.ended = end.is_some();
+            record.failure = end.as_ref().and_then(|end| end.as_ref().err().cloned());
+            touched.insert(*source);
+            if let Some(connected) = connected {
+                let connection = Connection {
+                    first_ns: connected.first_ns,
+                    last_ns: connected.last_ns,
+                    frames: to - connected.first_seq,
+                    dropped: connected.dropped,
+                    ended: connected.ended.clone(),
+                };
+                batch.put(Table::Connections, key::connection(*source, connected.first_seq), encode(&connection));
             }
         }
-        for source in touched {
-            batch.put(Table::Sources, key::source(source), encode(&self.sources[&source]));
+        for source in &touched {
+            batch.put(Table::Sources, key::source(*source), encode(&self.sources[source]));
         }
+        touched
+    }
+
+    /// Tells what `epoch` did to the sources it `touched`, now that it is durable.
+    fn tell(&self, epoch: Epoch, outputs: &EpochOutputs, touched: &BTreeSet<SourceId>) {
+        let (mut frames, mut nodes) = (BTreeMap::new(), BTreeMap::new());
+        for (source, tally) in &outputs.tallies {
+            *frames.entry(*source).or_insert(0) += tally.frames;
+        }
+        for node in &outputs.nodes {
+            *nodes.entry(node.view.id.source()).or_insert(0) += 1;
+        }
+        let events = &self.parts.events;
+        let ends = outputs.slices.iter().filter(|slice| slice.end.is_some());
+        let ended: BTreeSet<SourceId> = ends.map(|slice| slice.source).collect();
+        for source in touched {
+            let record = &self.sources[source];
+            self.parts.board.change(*source, |status| {
+                status.position = record.position;
+                status.frames += frames.get(source).copied().unwrap_or(0);
+                status.nodes += nodes.get(source).copied().unwrap_or(0);
+                if record.ended {
+                    status.state = if record.failure.is_some() { SourceState::Failed } else { SourceState::Ended };
+                    status.reason = record.failure.clone();
+                    status.queued = 0;
+                }
+            });
+        }
+        for record in ended.iter().map(|source| (source, &self.sources[source])) {
+            let (source, SourceRecord { uri, failure, position, .. }) = record;
+            let uri = uri.clone();
+            events.tell(match failure {
+                Some(reason) => Event::SourceFailed { uri, reason: reason.clone() },
+                None => Event::SourceEnded { id: source.0, uri, frames: *position },
+            });
+        }
+        let (frames, nodes) = (frames.values().sum(), outputs.nodes.len() as u64);
+        events.tell(Event::Committed { epoch, frames, nodes });
     }
 
     /// Keeps the stills of least rank. The rank is a hash of source and frame, so what is kept is a fair sample and
@@ -440,7 +549,7 @@ impl Committer {
     }
 
     fn count(&self, outputs: &EpochOutputs, retired: u64, took: Duration) {
-        let tallies = &self.tallies;
+        let tallies = &self.parts.tallies;
         let add = |to: &AtomicU64, more: u64| to.fetch_add(more, Ordering::Relaxed);
         add(&tallies.frames, outputs.tallies.iter().map(|(_, t)| t.frames).sum());
         add(&tallies.nodes, outputs.nodes.len() as u64);
@@ -451,6 +560,15 @@ impl Committer {
         add(&tallies.commit_ns, took.as_nanos() as u64);
         tallies.commit_max_ns.fetch_max(took.as_nanos() as u64, Ordering::Relaxed);
     }
+}
+
+/// Nodes that go.
+#[derive(Clone, Copy)]
+struct Going<'e> {
+    /// Those told to go some epochs later.
+    told: &'e [NodeId],
+    /// Those that go now.
+    retired: &'e [NodeId],
 }
 
 /// What decisions are taken from: changes of one epoch, of all processes.

@@ -1,18 +1,21 @@
-//! Reading sources in lanes: each lane reads its sources one after the other, a slice an epoch.
+//! Reading sources in lanes. A lane reads its files one after the other, and every live source all the time: a slice of each an epoch.
 //!
-//! Which lane a source is in depends on its id alone, so that with `--batch` the same files give the same epochs on any
+//! The lane of a source depends on its number alone, so that with `--batch` the same files give the same epochs on any
 //! number of workers.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::TryRecvError;
 use kinetograph_dataflows::frame::Frame;
 use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::observe::Seen;
-use kinetograph_pipelines::{Event, Reader, Source};
-use std::sync::Arc;
+use kinetograph_pipelines::{Event as Read, Life, NamedSource, Reader};
 
-use super::outputs::Slice;
+use super::board::{Board, SourceState};
+use super::events::{Event, Events};
+use super::outputs::{Connected, Slice};
 
 /// Frames taken from a source before the dataflow gets a turn: keeps few frames in memory at once.
 const BURST: usize = 4;
@@ -20,35 +23,81 @@ const BURST: usize = 4;
 /// A source that is still to be read.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Its id in the store.
+    /// Its number.
     pub id: SourceId,
-    /// Where it is read from.
-    pub source: Source,
-    /// Frames committed already.
+    /// The source.
+    pub source: NamedSource,
+    /// The first frame that is not committed.
     pub position: u64,
 }
 
-/// Sources read one after the other.
+/// What a lane is told about a source while it runs.
+#[derive(Clone, Debug)]
+pub enum LaneOrder {
+    /// Read it.
+    Read(Waiting),
+    /// Do not read it any more: it is paused or removed.
+    Leave(SourceId, SourceState),
+}
+
+/// Where lanes tell what they do, and how they read.
+pub struct Surroundings<'a> {
+    /// How videos are read.
+    pub ingest: &'a kinetograph_pipelines::Settings,
+    /// Frames of a segment.
+    pub segment_frames: u64,
+    /// Frames of each source in an epoch, at most.
+    pub slice_frames: u64,
+    /// What is known of each source.
+    pub board: &'a Board,
+    /// Who is told.
+    pub events: &'a Events,
+}
+
+/// Sources that take turns.
 #[derive(Default)]
 pub struct Lane {
-    waiting: VecDeque<Waiting>,
-    open: Option<Open>,
-    done: bool,
+    /// Files behind the one that is being read.
+    files: VecDeque<Waiting>,
+    /// Live sources that are not connected yet.
+    live: Vec<Waiting>,
+    /// At most one file, and every connected live source.
+    open: Vec<Open>,
+    /// The first frame that was not taken of sources that were left: more may have been taken of them than is committed.
+    left: HashMap<SourceId, u64>,
+    /// Whether something ended in this epoch, so that the file after it waits for the next.
+    ended: bool,
 }
 
 struct Open {
-    id: SourceId,
+    source: Waiting,
     reader: Reader,
     /// The first frame the vision code must see again: the start of the segment in which reading stopped.
     replay_from: u64,
-    /// The first frame that is not committed.
+    /// The first frame that is not taken.
     position: u64,
     /// The first frame of this epoch's slice.
     slice_from: u64,
+    /// Of a live source, the connection.
+    connection: Option<Connection>,
+    /// Frames that were dropped before this connection.
+    dropped_before: u64,
+    /// Whether its part of this epoch is complete.
+    done: bool,
+}
+
+/// A connection with a live source as far as it has come.
+struct Connection {
+    /// The number of its first frame: the start of a segment, so that nothing is followed across a gap.
+    first_seq: u64,
+    /// The time of its first frame, nanoseconds since 1970; `None` before that came.
+    start_ns: Option<u64>,
+    /// The time of its last frame.
+    last_ns: u64,
 }
 
 /// What a lane did when it was asked for frames.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Took {
     /// Some frames; there may be more.
     Some,
@@ -56,131 +105,267 @@ pub enum Took {
     None,
     /// The lane's part of this epoch is complete.
     Complete,
+    /// The lane has nothing to read.
+    Nothing,
 }
 
 impl Lane {
     /// Adds a source behind the others.
     pub fn push(&mut self, waiting: Waiting) {
-        self.waiting.push_back(waiting);
+        match waiting.source.source.life() {
+            Life::Replayable => self.files.push_back(waiting),
+            Life::Live => self.live.push(waiting),
+        }
     }
 
-    /// Whether nothing is left to read.
+    /// Tells whether nothing is left to read.
     pub fn exhausted(&self) -> bool {
-        self.waiting.is_empty() && self.open.is_none()
+        self.files.is_empty() && self.live.is_empty() && self.open.is_empty()
     }
 
-    /// The source that is being read.
-    pub fn reading(&self) -> Option<SourceId> {
-        self.open.as_ref().map(|open| open.id)
+    /// The sources that are being read.
+    pub fn reading(&self) -> Vec<SourceId> {
+        self.open.iter().map(|open| open.source.id).collect()
     }
 
-    /// Takes frames that are ready, at most so many that the slice holds `slice_frames`; gives them to `feed`.
+    /// Takes frames that are ready, at most so many that a source's slice holds `slice_frames`; gives them to `feed`.
     pub fn take(
         &mut self,
-        settings: &kinetograph_pipelines::Settings,
-        segment_frames: u64,
-        slice_frames: u64,
+        around: &Surroundings<'_>,
         slices: &mut Vec<Slice>,
         mut feed: impl FnMut(Seen),
+    ) -> Took {
+        if self.exhausted() && !self.ended {
+            return Took::Nothing;
+        }
+        self.open_next(around, slices);
+        let (mut some, mut all_done) = (false, true);
+        let mut at = 0;
+        while at < self.open.len() {
+            let took = self.open[at].take(around, slices, &mut feed);
+            some |= took == Took::Some;
+            all_done &= matches!(took, Took::Complete | Took::Nothing);
+            if took == Took::Nothing {
+                self.ended = true;
+                // Waits for the reader's thread.
+                self.open.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        match (some, all_done) {
+            (_, true) => Took::Complete,
+            (true, false) => Took::Some,
+            (false, false) => Took::None,
+        }
+    }
+
+    /// Ends this epoch's slices with what was taken.
+    pub fn complete(&mut self, slices: &mut Vec<Slice>) {
+        self.open.iter_mut().filter(|open| !open.done).for_each(|open| open.complete(slices));
+    }
+
+    /// Ends `source` because `reason` keeps it from being gone on with, and its part of this epoch.
+    pub fn fail(&mut self, source: SourceId, reason: String, slices: &mut Vec<Slice>) {
+        if let Some(at) = self.open.iter().position(|open| open.source.id == source) {
+            self.open.remove(at).end(Err(reason), slices);
+            self.ended = true;
+        }
+    }
+
+    /// Does what is asked for; what was taken of a source that is left is in this epoch's slice.
+    pub fn obey(
+        &mut self,
+        order: LaneOrder,
+        around: &Surroundings<'_>,
+        slices: &mut Vec<Slice>,
+        feed: impl FnOnce(Seen),
+    ) {
+        match order {
+            LaneOrder::Read(mut waiting) => {
+                let left = self.left.remove(&waiting.id).unwrap_or_default();
+                waiting.position = waiting.position.max(left);
+                self.push(waiting);
+            }
+            LaneOrder::Leave(id, state) => {
+                self.files.retain(|waiting| waiting.id != id);
+                self.live.retain(|waiting| waiting.id != id);
+                around.board.change(id, |status| (status.state, status.queued) = (state, 0));
+                let Some(at) = self.open.iter().position(|open| open.source.id == id) else { return };
+                feed(Seen::End(id));
+                let open = self.open.remove(at);
+                self.left.insert(id, open.position);
+                let reason = if state == SourceState::Paused { "paused" } else { "removed" };
+                if open.connection.is_some() {
+                    let (uri, reason) = (open.source.source.uri().to_owned(), reason.to_owned());
+                    around.events.tell(Event::SourceDisconnected { id: id.0, uri, reason });
+                }
+                open.leave(reason, slices);
+            }
+        }
+    }
+
+    /// Begins the next epoch.
+    pub fn next_epoch(&mut self) {
+        self.ended = false;
+        for open in &mut self.open {
+            open.done = false;
+            open.slice_from = open.position;
+        }
+    }
+
+    /// Opens the next file when none is open, and every live source; a source that cannot be opened ends here.
+    fn open_next(&mut self, around: &Surroundings<'_>, slices: &mut Vec<Slice>) {
+        let file_open = self.ended || self.open.iter().any(|open| open.connection.is_none());
+        let file = if file_open { None } else { self.files.pop_front() };
+        for waiting in self.live.drain(..).chain(file) {
+            let (id, position) = (waiting.id, waiting.position);
+            match Open::open(waiting, around) {
+                Ok(open) => self.open.push(open),
+                Err(reason) => {
+                    let end = Some(Err(reason));
+                    slices.push(Slice { source: id, from: position, to: position, end, connected: None });
+                    self.ended = true;
+                }
+            }
+        }
+    }
+}
+
+impl Open {
+    fn open(source: Waiting, around: &Surroundings<'_>) -> Result<Self, String> {
+        let live = source.source.source.life() == Life::Live;
+        let reader = source.source.source.open(around.ingest).map_err(|error| error.to_string())?;
+        let segment = around.segment_frames;
+        let position = if live { source.position.next_multiple_of(segment) } else { source.position };
+        let mut dropped_before = 0;
+        around.board.change(source.id, |status| {
+            status.state = SourceState::Running;
+            status.connections += u64::from(live);
+            dropped_before = status.dropped;
+        });
+        let uri = source.source.uri().to_owned();
+        around.events.tell(Event::SourceOpened { id: source.id.0, uri, position });
+        let connection =
+            live.then_some(Connection { first_seq: position, start_ns: None, last_ns: 0 });
+        let replay_from = position - position % segment;
+        Ok(Open {
+            source,
+            reader,
+            replay_from,
+            position,
+            slice_from: position,
+            connection,
+            dropped_before,
+            done: false,
+        })
+    }
+
+    fn take(
+        &mut self,
+        around: &Surroundings<'_>,
+        slices: &mut Vec<Slice>,
+        feed: &mut impl FnMut(Seen),
     ) -> Took {
         if self.done {
             return Took::Complete;
         }
-        if self.open.is_none() && !self.open_next(settings, segment_frames, slices) {
-            self.done = true;
-            return Took::Complete;
-        }
-        let Some(open) = &mut self.open else { return Took::Complete };
+        let id = self.source.id;
+        let queued = self.reader.receiver().len() as u64;
+        let dropped = self.dropped_before + self.reader.dropped();
+        around.board.change(id, |status| (status.queued, status.dropped) = (queued, dropped));
         for taken in 0..BURST {
-            if open.position - open.slice_from >= slice_frames {
-                return self.complete(slices);
+            if self.position - self.slice_from >= around.slice_frames {
+                self.complete(slices);
+                return Took::Complete;
             }
-            match open.reader.receiver().try_recv() {
-                Ok(Event::Frame(frame)) if frame.seq < open.replay_from => {}
-                Ok(Event::Frame(frame)) => {
-                    let replayed = frame.seq < open.position;
-                    open.position = open.position.max(frame.seq + 1);
-                    feed(Seen::Frame { frame: numbered(open.id, frame), replayed });
+            match self.reader.receiver().try_recv() {
+                Ok(Read::Frame(frame)) => {
+                    if let Some((frame, replayed)) = self.numbered(frame) {
+                        feed(Seen::Frame { frame, replayed });
+                    }
                 }
-                Ok(Event::End(end)) => {
-                    feed(Seen::End(open.id));
-                    let end = end.error.map_or(Ok(()), |error| Err(error.to_string()));
-                    return self.close(end, slices);
+                Ok(Read::End(end)) => {
+                    feed(Seen::End(id));
+                    self.end(end.error.map_or(Ok(()), |error| Err(error.to_string())), slices);
+                    return Took::Nothing;
                 }
                 Err(TryRecvError::Empty) if taken == 0 => return Took::None,
                 Err(TryRecvError::Empty) => return Took::Some,
                 Err(TryRecvError::Disconnected) => {
-                    feed(Seen::End(open.id));
-                    return self.close(Err("its reader ended without a word".to_string()), slices);
+                    feed(Seen::End(id));
+                    self.end(Err("its reader ended without a word".to_string()), slices);
+                    return Took::Nothing;
                 }
             }
         }
         Took::Some
     }
 
-    /// Ends this epoch's slice with what was taken.
-    pub fn complete(&mut self, slices: &mut Vec<Slice>) -> Took {
-        if !self.done
-            && let Some(open) = &mut self.open
-            && open.position > open.slice_from
-        {
-            slices.push(Slice { source: open.id, from: open.slice_from, to: open.position, end: None });
-            open.slice_from = open.position;
+    /// The frame as the dataflow knows it, its pixels moved and not copied, and whether it was committed before; `None` for one that
+    /// need not be seen again.
+    fn numbered(&mut self, frame: kinetograph_pipelines::Frame) -> Option<(Frame, bool)> {
+        let (seq, pts_ns) = match &mut self.connection {
+            None => (frame.seq, frame.pts_ns),
+            Some(connection) => {
+                let start = *connection.start_ns.get_or_insert_with(now_ns);
+                connection.last_ns = start.saturating_add(frame.pts_ns);
+                (connection.first_seq + frame.seq, connection.last_ns)
+            }
+        };
+        if seq < self.replay_from {
+            return None;
+        }
+        let replayed = seq < self.position;
+        self.position = self.position.max(seq + 1);
+        let frame = Frame {
+            source: self.source.id,
+            seq,
+            pts_ns,
+            width: frame.width,
+            height: frame.height,
+            source_size: frame.source_size,
+            rgb: Arc::new(frame.rgb),
+        };
+        Some((frame, replayed))
+    }
+
+    fn complete(&mut self, slices: &mut Vec<Slice>) {
+        if self.position > self.slice_from {
+            self.slice(None, None, slices);
         }
         self.done = true;
-        Took::Complete
     }
 
-    /// Ends the source that is being read, and this epoch's slice.
-    pub fn close(&mut self, end: Result<(), String>, slices: &mut Vec<Slice>) -> Took {
-        if let Some(open) = self.open.take() {
-            slices.push(Slice { source: open.id, from: open.slice_from, to: open.position, end: Some(end) });
-        }
+    fn end(&mut self, end: Result<(), String>, slices: &mut Vec<Slice>) {
+        let reason = end.clone().err();
+        self.slice(Some(end), reason, slices);
         self.done = true;
-        Took::Complete
     }
 
-    /// Begins the next epoch.
-    pub fn next_epoch(&mut self) {
-        self.done = false;
-        if let Some(open) = &mut self.open {
-            open.slice_from = open.position;
+    /// It may be gone on with.
+    fn leave(&self, reason: &str, slices: &mut Vec<Slice>) {
+        let connected = self.connection.as_ref().is_some_and(|connection| connection.start_ns.is_some());
+        if self.position > self.slice_from || connected {
+            self.slice(None, Some(reason.to_owned()), slices);
         }
     }
 
-    /// Opens the next source; a source that cannot be opened ends here. `false` when there is nothing to read in
-    /// this epoch.
-    fn open_next(
-        &mut self,
-        settings: &kinetograph_pipelines::Settings,
-        segment_frames: u64,
-        slices: &mut Vec<Slice>,
-    ) -> bool {
-        let Some(Waiting { id, source, position }) = self.waiting.pop_front() else { return false };
-        match kinetograph_pipelines::open(&source, settings) {
-            Ok(reader) => {
-                let replay_from = position - position % segment_frames;
-                self.open = Some(Open { id, reader, replay_from, position, slice_from: position });
-                true
-            }
-            Err(error) => {
-                let end = Some(Err(error.to_string()));
-                slices.push(Slice { source: id, from: position, to: position, end });
-                false
-            }
-        }
+    fn slice(&self, end: Option<Result<(), String>>, broken: Option<String>, slices: &mut Vec<Slice>) {
+        let connected = self.connection.as_ref().and_then(|connection| {
+            Some(Connected {
+                first_seq: connection.first_seq,
+                first_ns: connection.start_ns?,
+                last_ns: connection.last_ns,
+                dropped: self.reader.dropped(),
+                ended: broken,
+            })
+        });
+        slices.push(Slice { source: self.source.id, from: self.slice_from, to: self.position, end, connected });
     }
 }
 
-/// The frame as the dataflow knows it; its pixels are moved, not copied.
-fn numbered(source: SourceId, frame: kinetograph_pipelines::Frame) -> Frame {
-    Frame {
-        source,
-        seq: frame.seq,
-        pts_ns: frame.pts_ns,
-        width: frame.width,
-        height: frame.height,
-        source_size: frame.source_size,
-        rgb: Arc::new(frame.rgb),
-    }
+/// The wall clock: nanoseconds since 1970.
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

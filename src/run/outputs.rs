@@ -28,6 +28,23 @@ pub struct Slice {
     pub to: u64,
     /// Set when the source ended: `Err` says why it ended early.
     pub end: Option<Result<(), String>>,
+    /// Of a live source, the connection that the frames came over.
+    pub connected: Option<Connected>,
+}
+
+/// A connection with a live source as of the end of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// The number of its first frame.
+    pub first_seq: u64,
+    /// The time of its first frame, nanoseconds since 1970.
+    pub first_ns: u64,
+    /// The time of its last frame so far, nanoseconds since 1970.
+    pub last_ns: u64,
+    /// Frames dropped so far.
+    pub dropped: u64,
+    /// Why it ended, if it did.
+    pub ended: Option<String>,
 }
 
 /// One worker's changes of one epoch, collection by collection.

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use kinetograph_dataflows::id::SourceId;
-use kinetograph_pipelines::IngestError;
+use kinetograph_pipelines::{IngestError, Life, NamedSource};
 use serde::{Deserialize, Serialize};
 
 use super::lanes::{Lane, Waiting};
 use super::member::Member;
 use super::report::FailedSource;
-use crate::state::record::{Counts, SourceRecord};
+use crate::state::record::{Counts, SourceDecision, SourceRecord};
 use crate::state::{State, StateError, encode, key};
 use crate::store::{Batch, Table};
 
 /// Ids have 24 bits.
-const MOST_SOURCES: u32 = 1 << 24;
+pub(super) const MOST_SOURCES: u32 = 1 << 24;
 
 /// The sources of a run.
 #[derive(Debug, Default)]
@@ -23,6 +23,10 @@ pub struct Enlisted {
     pub waiting: Vec<Waiting>,
     /// Sources whose end was committed before.
     pub ended_before: u64,
+    /// Sources with something left to read that are paused.
+    pub paused: Vec<Waiting>,
+    /// Sources that were removed from a running engine: they are not read any more.
+    pub removed: Vec<String>,
     /// Sources that were forgotten, or have the content of one: they are not taken in again.
     pub forgotten: Vec<String>,
     /// Sources that could not even be looked at.
@@ -88,13 +92,78 @@ impl Known {
     }
 }
 
-/// Finds the sources that `arguments` name and gives an id to those the state has not seen, which is [kept](Enlisted::keep)
-/// later.
+/// Finds the sources that `arguments` name and gives a number to those the state has not seen, which is [kept](Enlisted::keep)
+/// later. Unless in lock-step (`batch`), sources that were added to a running engine before are read on, too.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be read. A source that cannot be read is no error: it is in `failed`.
-pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateError> {
+pub fn enlist(state: &State, arguments: &[String], batch: bool) -> Result<Enlisted, StateError> {
+    let view = state.view()?;
+    let (known, decisions) = (view.sources()?, view.source_decisions()?);
     let mut enlisted = Enlisted::default();
+    let named = found(arguments, &mut enlisted);
+    let added_before = decisions.iter().filter(|(_, of)| !batch && of.contains(&SourceDecision::Added));
+    let added_before: Vec<_> =
+        added_before.filter_map(|(id, _)| NamedSource::from_uri(&known.get(id)?.uri).ok()).collect();
+    // Content that was forgotten stays so under another name.
+    let forgotten: HashSet<String> =
+        known.values().filter(|source| source.forgotten).map(|source| source.fingerprint.clone()).collect();
+    let mut next = known.keys().next_back().map_or(0, |id| id.0 + 1);
+    let mut ids: HashMap<(String, String), (SourceId, u64, bool)> = known
+        .into_iter()
+        .map(|(id, record)| ((record.uri, record.fingerprint), (id, record.position, record.ended)))
+        .collect();
+    for source in named.into_iter().chain(added_before) {
+        let uri = source.uri().to_owned();
+        let live = source.source.life() == Life::Live;
+        if batch && live {
+            let reason = format!("{uri}: has no end, so --batch cannot read it; leave --batch out");
+            enlisted.failed.push(FailedSource { source: uri, reason });
+            continue;
+        }
+        let fingerprint = match source.source.fingerprint() {
+            Ok(fingerprint) => fingerprint,
+            Err(error) => {
+                enlisted.failed(&uri, &error);
+                continue;
+            }
+        };
+        if forgotten.contains(&fingerprint) {
+            enlisted.forgotten.push(uri);
+            continue;
+        }
+        let identity = (uri.clone(), fingerprint);
+        if let Some((id, position, ended)) = ids.get(&identity).copied() {
+            if !enlisted.named.insert(id) {
+                continue;
+            }
+            match decisions.get(&id).and_then(|of| of.last()) {
+                Some(SourceDecision::Removed) => enlisted.removed.push(uri),
+                // What ended a live source may be over.
+                _ if ended && !live => enlisted.ended_before += 1,
+                Some(SourceDecision::Paused) => enlisted.paused.push(Waiting { id, source, position }),
+                _ => enlisted.waiting.push(Waiting { id, source, position }),
+            }
+            continue;
+        }
+        if next >= MOST_SOURCES {
+            let reason = format!("the state has {MOST_SOURCES} sources already; start another --state");
+            enlisted.failed.push(FailedSource { source: uri, reason });
+            continue;
+        }
+        let id = SourceId(next);
+        next += 1;
+        enlisted.added.insert(id, new_record(&source, identity.1.clone()));
+        ids.insert(identity, (id, 0, false));
+        enlisted.named.insert(id);
+        enlisted.waiting.push(Waiting { id, source, position: 0 });
+    }
+    enlisted.waiting.sort_by_key(|w| w.id);
+    Ok(enlisted)
+}
+
+/// The sources that `arguments` name. What cannot be looked at is noted in `enlisted`.
+fn found(arguments: &[String], enlisted: &mut Enlisted) -> Vec<NamedSource> {
     let mut sources = Vec::new();
     for argument in arguments {
         match kinetograph_pipelines::expand(std::slice::from_ref(argument)) {
@@ -106,77 +175,58 @@ pub fn enlist(state: &State, arguments: &[String]) -> Result<Enlisted, StateErro
         }
     }
     kinetograph_pipelines::tell_apart(&mut sources);
-    let known = state.view()?.sources()?;
-    // Content that was forgotten stays so under another name.
-    let forgotten: HashSet<String> =
-        known.values().filter(|source| source.forgotten).map(|source| source.fingerprint.clone()).collect();
-    let mut next = known.keys().next_back().map_or(0, |id| id.0 + 1);
-    let mut ids: HashMap<(String, String), (SourceId, u64, bool)> = known
-        .into_iter()
-        .map(|(id, record)| ((record.uri, record.fingerprint), (id, record.position, record.ended)))
-        .collect();
-    for source in sources {
-        let fingerprint = match source.fingerprint() {
-            Ok(fingerprint) => fingerprint,
-            Err(error) => {
-                enlisted.failed(&source.uri, &error);
-                continue;
-            }
-        };
-        if forgotten.contains(&fingerprint) {
-            enlisted.forgotten.push(source.uri.clone());
-            continue;
-        }
-        let identity = (source.uri.clone(), fingerprint);
-        if let Some((id, position, ended)) = ids.get(&identity).copied() {
-            enlisted.named.insert(id);
-            if ended {
-                enlisted.ended_before += 1;
-            } else if !enlisted.waiting.iter().any(|w| w.id == id) {
-                enlisted.waiting.push(Waiting { id, source, position });
-            }
-            continue;
-        }
-        if next >= MOST_SOURCES {
-            let reason = format!("the state has {MOST_SOURCES} sources already; start another --state");
-            enlisted.failed.push(FailedSource { source: source.uri.clone(), reason });
-            continue;
-        }
-        let id = SourceId(next);
-        next += 1;
-        let record = SourceRecord {
-            uri: source.uri.clone(),
-            name: source.name.clone(),
-            fingerprint: identity.1.clone(),
-            position: 0,
-            ended: false,
-            failure: None,
-            counts: Counts::default(),
-            forgotten: false,
-        };
-        enlisted.added.insert(id, record);
-        ids.insert(identity, (id, 0, false));
-        enlisted.named.insert(id);
-        enlisted.waiting.push(Waiting { id, source, position: 0 });
-    }
-    enlisted.waiting.sort_by_key(|w| w.id);
-    Ok(enlisted)
+    sources
 }
 
-/// Shares sources out to `lanes` lanes by id, and the lanes of this process to its workers.
-pub fn share_out(waiting: Vec<Waiting>, lanes: u64, member: Member) -> Vec<Vec<Lane>> {
-    let lanes = lanes.max(1);
-    let mut all: Vec<Lane> = (0..lanes).map(|_| Lane::default()).collect();
-    for source in waiting.into_iter().filter(|source| member.shard().has(source.id)) {
-        all[(u64::from(source.id.0) % lanes) as usize].push(source);
+/// The record of a source that nothing was read of yet.
+pub(super) fn new_record(source: &NamedSource, fingerprint: String) -> SourceRecord {
+    SourceRecord {
+        uri: source.uri().to_owned(),
+        name: source.name.clone(),
+        fingerprint,
+        position: 0,
+        ended: false,
+        failure: None,
+        counts: Counts::default(),
+        forgotten: false,
     }
-    let mut shares: Vec<Vec<Lane>> = (0..member.workers).map(|_| Vec::new()).collect();
-    for (i, lane) in all.into_iter().enumerate() {
-        if i % member.of == member.process {
-            shares[i / member.of % member.workers].push(lane);
+}
+
+/// Which worker of a process reads which source: lanes are dealt out by the source's number, and the lanes of a process to its workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    /// Lanes of all processes.
+    pub count: u64,
+    /// The process.
+    pub member: Member,
+}
+
+impl Lanes {
+    /// The lane of a source.
+    fn of(self, source: SourceId) -> usize {
+        (u64::from(source.0) % self.count.max(1)) as usize
+    }
+
+    /// The worker of this process, and which of its lanes reads `source`.
+    pub fn place(self, source: SourceId) -> (usize, usize) {
+        let at = self.of(source) / self.member.of;
+        (at % self.member.workers, at / self.member.workers)
+    }
+
+    /// The lanes of each worker of this process, with the sources that they are to read.
+    pub fn share_out(self, waiting: Vec<Waiting>) -> Vec<Vec<Lane>> {
+        let mut shares: Vec<Vec<Lane>> = (0..self.member.workers).map(|_| Vec::new()).collect();
+        for lane in 0..self.count.max(1) as usize {
+            if lane % self.member.of == self.member.process {
+                shares[lane / self.member.of % self.member.workers].push(Lane::default());
+            }
         }
+        for source in waiting.into_iter().filter(|source| self.member.shard().has(source.id)) {
+            let (worker, lane) = self.place(source.id);
+            shares[worker][lane].push(source);
+        }
+        shares
     }
-    shares
 }
 
 #[cfg(test)]

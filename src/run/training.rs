@@ -1,9 +1,9 @@
 //! Training beside a run, on its own thread.
 
 #[cfg(feature = "train")]
-pub use with_libtorch::start;
+pub use with_libtorch::{Training, start};
 #[cfg(not(feature = "train"))]
-pub use without_libtorch::start;
+pub use without_libtorch::{Training, start};
 
 /// What a training came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,7 @@ mod with_libtorch {
     use super::Trained;
     use crate::config::Config;
     use crate::feed::StateFeed;
-    use crate::run::Shared;
+    use crate::run::lifecycle::Lifecycle;
     use crate::state::State;
     use crate::train::TrainError;
     use crate::train::trainer::{Progress, Summary, spawn};
@@ -43,12 +43,12 @@ mod with_libtorch {
         progress: Arc<Progress>,
     }
 
-    /// Starts training on what `shared`'s run commits to `state`.
+    /// Starts training on what the run of `life` commits to `state`.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(config: &Config, state: &State, shared: &Arc<Shared>) -> anyhow::Result<Training> {
-        let feed = Box::new(StateFeed::of_run(state.clone(), shared.clone()));
+    pub fn start(config: &Config, state: &State, life: &Arc<Lifecycle>) -> anyhow::Result<Training> {
+        let feed = Box::new(StateFeed::of_run(state.clone(), life.clone()));
         let (stop, progress) = (Arc::new(AtomicBool::new(false)), Arc::new(Progress::default()));
         let thread = spawn(feed, config.train.clone(), &state.train_dir(), stop.clone(), progress.clone())?;
         Ok(Training { thread, stop, progress })
@@ -98,7 +98,7 @@ mod without_libtorch {
 
     use super::Trained;
     use crate::config::Config;
-    use crate::run::Shared;
+    use crate::run::lifecycle::Lifecycle;
     use crate::state::State;
 
     /// A training, which this program cannot do.
@@ -108,7 +108,7 @@ mod without_libtorch {
     ///
     /// # Errors
     /// Always.
-    pub fn start(_: &Config, _: &State, _: &Arc<Shared>) -> anyhow::Result<Training> {
+    pub fn start(_: &Config, _: &State, _: &Arc<Lifecycle>) -> anyhow::Result<Training> {
         bail!("this kinetograph was built without the feature `train`; use --no-train")
     }
 

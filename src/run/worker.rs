@@ -1,5 +1,7 @@
 //! One timely worker: feeds frames, turns the dataflow, sends off what each closed epoch changed.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,14 +18,17 @@ use timely::dataflow::operators::vec::input::Handle as InputHandle;
 use timely::worker::Worker;
 
 use super::hydrate::{Decided, Stored};
-use super::lanes::{Lane, Took};
+use super::lanes::{Lane, LaneOrder, Surroundings, Took};
 use super::member::Member;
 use super::outputs::{EpochOutputs, Slice};
-use super::{Settings, Shared};
+use super::parts::Parts;
+use super::Settings;
 use crate::epoch::Gathered;
 
-/// How long a worker sleeps when there is nothing to do and nobody wakes it.
+/// How long a worker sleeps when no frame is ready and nobody wakes it.
 const REST: Duration = Duration::from_millis(5);
+/// The same when nothing is left to read.
+const LONG_REST: Duration = Duration::from_millis(250);
 
 /// One worker's part of an epoch that is complete on all workers.
 #[derive(Debug)]
@@ -52,8 +57,12 @@ pub struct Crew {
     pub stored: Mutex<Vec<Arc<Stored>>>,
     /// The last committed epoch at the start.
     pub start: Epoch,
-    /// What the threads of the run know of each other.
-    pub shared: Arc<Shared>,
+    /// What the threads of the run share.
+    pub parts: Parts,
+    /// Whether the run ends when nothing is left to take in.
+    pub until_idle: bool,
+    /// Of each worker of this process, what its lanes are told: which of them, and what.
+    pub lane_orders: Vec<Receiver<(usize, LaneOrder)>>,
     /// Where complete epochs go.
     pub shares: Sender<Share>,
     /// New decisions with the epoch they take effect at; only worker 0 takes them.
@@ -114,23 +123,37 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
         gathered.attach_all(outputs, crew.member, &probe);
         (frames_in, rows_in, codebook_in)
     });
-    crew.shared.wake_me();
+    crew.parts.life.wake_me();
     let mut deciding = restore(worker, crew, &stored, Deciding { codebook, rows });
     drop(stored);
 
     let mut epoch = crew.start + 1;
     frames.advance_to(epoch);
     let mut next_share = crew.start;
-    let mut exhausted_from = None;
+    let mut exhausted = BTreeSet::new();
+    let orders = &crew.lane_orders[crew.member.local(worker.index())];
     let mut tick = Instant::now();
-    while !crew.shared.finished() && !crew.shared.stopped() {
-        let committed = crew.shared.committed();
+    while !crew.parts.life.finished() && !crew.parts.life.stopped() {
+        let committed = crew.parts.life.committed();
         if let Some(deciding) = &mut deciding {
             decide(crew, committed, deciding);
         }
         let mut busy = false;
-        if epoch <= committed + crew.settings.max_lag_epochs {
-            let ready = take_slices(crew, epoch, &mut lanes, &troubles, &gathered, &mut frames, &mut busy);
+        let nothing_to_read = orders.is_empty() && lanes.iter().all(Lane::exhausted);
+        let resting = nothing_to_read && crew.parts.life.idle();
+        if epoch <= committed + crew.settings.max_lag_epochs && !resting {
+            let mut reading = Reading { crew, epoch, gathered: &gathered, frames: &mut frames };
+            for (lane, order) in orders.try_iter() {
+                reading.obey(&mut lanes[lane], order);
+            }
+            let took = reading.take_slices(&mut lanes, &troubles);
+            busy = took == Took::Some;
+            let ready = match took {
+                Took::Complete => true,
+                // Quickly through the epochs after which all is known to be committed; else time is left to itself.
+                Took::Nothing => crew.batch || crew.until_idle || crew.member.of > 1,
+                Took::Some | Took::None => false,
+            };
             let due =
                 ready || (!crew.batch && tick.elapsed() >= Duration::from_millis(crew.settings.tick_ms));
             if due {
@@ -139,22 +162,23 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
                         lane.complete(&mut out.slices);
                     }
                 });
-                if exhausted_from.is_none() && lanes.iter().all(Lane::exhausted) {
-                    exhausted_from = Some(epoch);
+                if lanes.iter().all(Lane::exhausted) {
+                    exhausted.insert(epoch);
                 }
                 lanes.iter_mut().for_each(Lane::next_epoch);
                 epoch += 1;
                 frames.advance_to(epoch);
+                crew.parts.tallies.begun.fetch_max(epoch, Ordering::Relaxed);
                 tick = Instant::now();
             }
         }
         crew.plan.clock.time(Stage::Step, || worker.step());
         if let Some(reason) = troubles.embedder.borrow().as_ref() {
-            crew.shared.fail(format!("the embedder failed: {reason}"));
+            crew.parts.life.fail(format!("the embedder failed: {reason}"));
         }
-        busy |= send_closed(crew, &probe, epoch, &gathered, &mut next_share, exhausted_from);
+        busy |= send_closed(crew, &probe, epoch, &gathered, &mut next_share, &mut exhausted);
         if !busy {
-            worker.step_or_park(Some(REST));
+            worker.step_or_park(Some(if resting { LONG_REST } else { REST }));
         }
     }
     for dataflow in worker.installed_dataflows() {
@@ -188,36 +212,58 @@ fn decide(crew: &Crew, committed: Epoch, inputs: &mut Deciding) {
     inputs.settle(committed + crew.settings.decision_delay_epochs + 1);
 }
 
-/// Takes frames that are ready; true when every lane has its slice of `epoch`.
-fn take_slices(
-    crew: &Crew,
+/// What a worker reads into: an epoch of the dataflow.
+struct Reading<'w> {
+    crew: &'w Crew,
     epoch: Epoch,
-    lanes: &mut [Lane],
-    troubles: &Troubles,
-    gathered: &Gathered<EpochOutputs>,
-    frames: &mut Handled<Seen>,
-    busy: &mut bool,
-) -> bool {
-    let mut ready = true;
-    for lane in lanes {
-        let failure = lane.reading().and_then(|id| troubles.sources.borrow_mut().remove(&id));
-        let mut slices: Vec<Slice> = Vec::new();
-        let took = match failure {
-            Some(reason) => lane.close(Err(reason), &mut slices),
-            None => lane.take(
-                &crew.ingest,
-                crew.plan.observe.segment_frames,
-                crew.settings.slice_frames,
-                &mut slices,
-                |seen| frames.send((seen, epoch, 1)),
-            ),
-        };
-        gathered.at(epoch, |out| out.slices.extend(slices));
-        *busy |= took == Took::Some;
-        ready &= took == Took::Complete;
+    gathered: &'w Gathered<EpochOutputs>,
+    frames: &'w mut Handled<Seen>,
+}
+
+impl Reading<'_> {
+    /// Takes frames that are ready. The lanes together took some, or none, or have their slices of the epoch, or nothing to
+    /// read.
+    fn take_slices(&mut self, lanes: &mut [Lane], troubles: &Troubles) -> Took {
+        let around = self.crew.surroundings();
+        let mut all = Took::Nothing;
+        for lane in lanes {
+            let mut slices: Vec<Slice> = Vec::new();
+            for source in lane.reading() {
+                let failure = troubles.sources.borrow_mut().remove(&source);
+                failure.into_iter().for_each(|reason| lane.fail(source, reason, &mut slices));
+            }
+            let took = lane.take(&around, &mut slices, |seen| self.frames.send((seen, self.epoch, 1)));
+            self.gathered.at(self.epoch, |out| out.slices.extend(slices));
+            all = match (all, took) {
+                (Took::Some, _) | (_, Took::Some) => Took::Some,
+                (Took::None, _) | (_, Took::None) => Took::None,
+                (Took::Complete, _) | (_, Took::Complete) => Took::Complete,
+                (Took::Nothing, Took::Nothing) => Took::Nothing,
+            };
+        }
+        self.frames.flush();
+        all
     }
-    frames.flush();
-    ready
+
+    fn obey(&mut self, lane: &mut Lane, order: LaneOrder) {
+        let around = self.crew.surroundings();
+        let mut slices = Vec::new();
+        lane.obey(order, &around, &mut slices, |seen| self.frames.send((seen, self.epoch, 1)));
+        self.gathered.at(self.epoch, |out| out.slices.extend(slices));
+    }
+
+}
+
+impl Crew {
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            ingest: &self.ingest,
+            segment_frames: self.plan.observe.segment_frames,
+            slice_frames: self.settings.slice_frames,
+            board: &self.parts.board,
+            events: &self.parts.events,
+        }
+    }
 }
 
 /// Sends off the epochs before `feeding` that are complete everywhere; true when there were any.
@@ -227,16 +273,15 @@ fn send_closed(
     feeding: Epoch,
     gathered: &Gathered<EpochOutputs>,
     next: &mut Epoch,
-    exhausted_from: Option<Epoch>,
+    exhausted: &mut BTreeSet<Epoch>,
 ) -> bool {
     let mut any = false;
     while *next < feeding && !probe.less_equal(next) {
-        let exhausted = exhausted_from.is_some_and(|from| *next >= from);
-        let share = Share { epoch: *next, outputs: gathered.take(*next), exhausted };
+        let share = Share { epoch: *next, outputs: gathered.take(*next), exhausted: exhausted.remove(next) };
         if crew.shares.send(share).is_err() {
             // It leaves before us when the run is told to stop.
-            if !crew.shared.stopped() {
-                crew.shared.fail("the committer is gone".to_string());
+            if !crew.parts.life.stopped() {
+                crew.parts.life.fail("the committer is gone".to_string());
             }
             return false;
         }

@@ -44,9 +44,14 @@ enum Kept {
 
 fn kept(table: Table, key: &[u8]) -> Option<Kept> {
     match table {
-        Table::Nodes | Table::Sources | Table::Cells | Table::Lists | Table::Clusters | Table::Edges => {
-            Some(Kept::Record)
-        }
+        Table::Nodes
+        | Table::Sources
+        | Table::SourceDecisions
+        | Table::Connections
+        | Table::Cells
+        | Table::Lists
+        | Table::Clusters
+        | Table::Edges => Some(Kept::Record),
         Table::Crops | Table::Vectors => Some(Kept::Digest),
         Table::Meta if key == key::TOTALS => Some(Kept::Record),
         _ => None,

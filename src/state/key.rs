@@ -77,6 +77,16 @@ pub fn still(rank: u64, source: SourceId, seq: u64) -> Vec<u8> {
     [&rank.to_be_bytes()[..], &source.0.to_be_bytes(), &seq.to_be_bytes()].concat()
 }
 
+/// Key of a decision about a source: the epoch whose transaction it is in, and its place there.
+pub fn source_decision(source: SourceId, epoch: u64, order: u64) -> Vec<u8> {
+    [&source.0.to_be_bytes()[..], &epoch.to_be_bytes(), &order.to_be_bytes()].concat()
+}
+
+/// Key of a connection with a live source: the number of its first frame.
+pub fn connection(source: SourceId, first_seq: u64) -> Vec<u8> {
+    [&source.0.to_be_bytes()[..], &first_seq.to_be_bytes()].concat()
+}
+
 /// The 64-bit number at `at` in a key; `None` past its end.
 pub fn u64_at(key: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?))

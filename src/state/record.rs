@@ -70,6 +70,47 @@ pub struct SourceRecord {
     pub forgotten: bool,
 }
 
+/// A decision about a source that was taken while the engine ran. The last one of a source counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceDecision {
+    /// It was given its number, and is read by every run from then on.
+    Added,
+    /// It is not read until it is resumed.
+    Paused,
+    /// It is read again.
+    Resumed,
+    /// It is not read any more, also by a run that names it. What came of it stays.
+    Removed,
+}
+
+/// A connection with a live source: a stretch of frames without a gap. Frames of one connection are in segments of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Time of its first committed frame, nanoseconds since 1970.
+    pub first_ns: u64,
+    /// Time of its last committed frame, nanoseconds since 1970.
+    pub last_ns: u64,
+    /// Frames committed.
+    pub frames: u64,
+    /// Frames that came while the queue was full, and were dropped.
+    pub dropped: u64,
+    /// Why it ended, in words; `None` while it lasts, and where the program ended first.
+    pub ended: Option<String>,
+}
+
+/// What was missed of a live source between two connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The source.
+    pub source: SourceId,
+    /// Time of the last frame before, nanoseconds since 1970.
+    pub from_ns: u64,
+    /// Time of the first frame after, nanoseconds since 1970.
+    pub to_ns: u64,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// What was counted in a source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {

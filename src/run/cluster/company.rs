@@ -25,21 +25,36 @@ pub(in crate::run) struct Company {
     pub(in crate::run) server: Option<Server>,
 }
 
+/// What a process asks of the run that it wants to be part of.
+#[derive(Clone, Copy)]
+pub(in crate::run) struct Asked<'a> {
+    /// Its state.
+    pub(in crate::run) state: &'a State,
+    /// Its settings.
+    pub(in crate::run) config: &'a Config,
+    /// What the run is to do.
+    pub(in crate::run) options: &'a Options,
+    /// Which process it is.
+    pub(in crate::run) member: Member,
+    /// Whether its state never ran.
+    pub(in crate::run) new: bool,
+    /// The embedding space.
+    pub(in crate::run) space: &'a str,
+}
+
 impl Company {
-    /// Waits until all processes are there, and takes `state` to where all stand. `new` says whether it never ran.
+    /// Waits until all processes are there, and takes the state to where all stand.
     ///
     /// # Errors
     /// When a process does not come, is different or gone, or the state cannot be read or written.
     pub(in crate::run) fn gather(
-        state: &State,
-        (config, options): (&Config, &Options),
-        (member, new): (Member, bool),
-        space: &str,
+        asked: &Asked<'_>,
         tell: &dyn Fn(&str),
         interrupted: &dyn Fn() -> bool,
     ) -> anyhow::Result<Self> {
+        let Asked { state, config, options, member, new, space } = *asked;
         let Some(cluster) = options.cluster.as_ref().filter(|_| member.of > 1) else {
-            let enlisted = enlist(state, &options.sources)?;
+            let enlisted = enlist(state, &options.sources, options.batch)?;
             enlisted.keep(state)?;
             return Ok(Company { enlisted, all: state.clone(), met: Met::default(), server: None });
         };
@@ -48,7 +63,7 @@ impl Company {
         let mut meeting = Meeting::begin(cluster, member, &terms, tell, interrupted)?;
         let prepared = go_back(state, meeting.start, config.engine.max_lag_epochs)
             .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(enlist(state, &options.sources)?))
+            .and_then(|()| Ok(enlist(state, &options.sources, options.batch)?))
             .and_then(|enlisted| {
                 let sources = enlisted.known(state)?;
                 Ok((enlisted, sources))

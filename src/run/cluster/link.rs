@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::Options;
 use super::agreement::Agreement;
 use crate::message::{receive, send};
-use crate::run::Shared;
+use crate::run::events;
 use crate::run::member::Member;
+use crate::run::parts::Parts;
 
 /// How often a process says that it is there.
 const ALIVE: Duration = Duration::from_secs(2);
@@ -79,7 +80,7 @@ enum Event {
 struct Ends {
     process: usize,
     hosts: Vec<String>,
-    shared: Arc<Shared>,
+    parts: Parts,
     over: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
 }
@@ -92,7 +93,7 @@ impl Ends {
 
     /// A process is gone. After the end that is no news.
     fn gone(&self, process: usize, error: &io::Error) {
-        if self.over.load(Ordering::Acquire) || self.shared.finished() || self.shared.stopped() {
+        if self.over.load(Ordering::Acquire) || self.parts.life.finished() || self.parts.life.stopped() {
             return;
         }
         let how = match error.kind() {
@@ -103,7 +104,7 @@ impl Ends {
         };
         self.ended.store(true, Ordering::Release);
         let name = self.name(process);
-        self.shared.fail(format!(
+        self.parts.life.fail(format!(
             "{name} {how}; start it and the others again: all go on from the last epoch that all have"
         ));
     }
@@ -112,12 +113,13 @@ impl Ends {
     fn ends(&self, process: usize, reason: Option<&String>) {
         self.ended.store(true, Ordering::Release);
         match reason {
-            Some(reason) => self.shared.fail(format!("{}: {reason}", self.name(process))),
+            Some(reason) => self.parts.life.fail(format!("{}: {reason}", self.name(process))),
             None => {
-                if !self.shared.stopped() && !self.shared.finished() {
-                    self.shared.notice(format!("{} was told to stop, so this one does", self.name(process)));
+                if !self.parts.life.stopped() && !self.parts.life.finished() {
+                    let text = format!("{} was told to stop, so this one does", self.name(process));
+                    self.parts.events.tell(events::Event::Notice { text });
                 }
-                self.shared.stop();
+                self.parts.life.stop();
             }
         }
     }
@@ -130,10 +132,11 @@ impl Link {
     /// # Errors
     /// When the system gives no thread.
     pub(in crate::run) fn start(
-        (options, member): (&Options, Member),
+        options: &Options,
+        member: Member,
         lines: BTreeMap<usize, TcpStream>,
         start: Epoch,
-        shared: &Arc<Shared>,
+        parts: &Parts,
         finish_after: Option<u64>,
     ) -> io::Result<(Self, Agreed)> {
         let (to, said) = unbounded::<Message>();
@@ -144,7 +147,7 @@ impl Link {
         let ends = Ends {
             process: member.process,
             hosts: options.hosts.clone(),
-            shared: shared.clone(),
+            parts: parts.clone(),
             over: over.clone(),
             ended: ended.clone(),
         };
@@ -174,7 +177,7 @@ impl Link {
         })?);
         let table = Table { lines, ends, marks: marks_in, done: done_in };
         let agreement = (own == 0).then(|| Agreement::new(member.of, start));
-        let on_panic = shared.clone();
+        let on_panic = parts.life.clone();
         threads.push(named("agrees", move || {
             let run = AssertUnwindSafe(|| table.run(&events, agreement, finish_after));
             if catch_unwind(run).is_err() {
@@ -268,7 +271,7 @@ impl Table {
                 self.lines.remove(&process);
                 self.ends.gone(process, &error);
                 let told = format!("{} is gone", self.ends.name(process));
-                if !self.ends.shared.finished() {
+                if !self.ends.parts.life.finished() {
                     self.say_all(&Message::Ends(Some(told)));
                 }
                 return;
@@ -282,11 +285,11 @@ impl Table {
             }
         }
         if let Some(epoch) = news.announce {
-            self.ends.shared.commit(epoch);
+            self.ends.parts.life.commit(epoch);
             self.say_all(&Message::Committed(epoch));
         }
-        if finish_after.is_some_and(|quiet| agreement.idle(quiet)) && !self.ends.shared.finished() {
-            self.ends.shared.finish();
+        if finish_after.is_some_and(|quiet| agreement.idle(quiet)) && !self.ends.parts.life.finished() {
+            self.ends.parts.life.finish();
             self.say_all(&Message::Finished);
         }
     }
@@ -296,8 +299,8 @@ impl Table {
         match event {
             Event::Said(process, message) if process == self.ends.process => self.say(0, &message),
             Event::Said(_, Message::Mark(epoch)) => drop(self.marks.send(epoch)),
-            Event::Said(_, Message::Committed(epoch)) => self.ends.shared.commit(epoch),
-            Event::Said(_, Message::Finished) => self.ends.shared.finish(),
+            Event::Said(_, Message::Committed(epoch)) => self.ends.parts.life.commit(epoch),
+            Event::Said(_, Message::Finished) => self.ends.parts.life.finish(),
             Event::Said(process, Message::Ends(reason)) => {
                 self.ends.ends(process, reason.as_ref());
                 let _ = self.done.try_send(());

@@ -9,7 +9,7 @@ use crate::store::{Snapshot, StoreError, Table};
 pub(super) fn source_of(table: Table, key: &[u8]) -> Option<SourceId> {
     let node = |at| key::u64_at(key, at).map(|node| NodeId(node).source());
     match table {
-        Table::Sources => key::u32_at(key, 0).map(SourceId),
+        Table::Sources | Table::SourceDecisions | Table::Connections => key::u32_at(key, 0).map(SourceId),
         Table::Stills => key::u32_at(key, 8).map(SourceId),
         Table::Vectors | Table::Lists => node(2),
         Table::Nodes

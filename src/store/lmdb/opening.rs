@@ -170,7 +170,7 @@ fn ends_early_at(env: &Env<WithoutTls>, place: &Place) -> Result<Option<u64>, St
 /// Looks whether anything was lost past `end`. If so, the file is left as it was.
 fn refuse_if_cut(end: u64, env: &Env<WithoutTls>, place: &Place) -> Result<(), StoreError> {
     length::extend_to_last_page(env).map_err(|error| place.failure(error))?;
-    let whole = tables::open(env, place).and_then(|tables| {
+    let whole = tables::present(env, place).and_then(|tables| {
         let txn = env.read_txn().map_err(|error| place.failure(error))?;
         match length::anything_past(end, env, &txn, &tables).map_err(|error| place.failure(error))? {
             None => Ok(()),

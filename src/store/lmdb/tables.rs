@@ -54,6 +54,20 @@ impl Refused {
 /// # Errors
 /// `Missing` when its first commit has not come yet, `Format` when it is not ours.
 pub(super) fn open(env: &Env<WithoutTls>, place: &Place) -> Result<Tables, StoreError> {
+    let tables = present(env, place)?;
+    match tables.len() == Table::ALL.len() {
+        true => Ok(tables),
+        false => Err(place.format(
+            "it was made by an earlier version, which had fewer tables; `kinetograph run` adds the others",
+        )),
+    }
+}
+
+/// Opens the tables that are there. Later versions of this program add some behind the others.
+///
+/// # Errors
+/// As of [`open`].
+pub(super) fn present(env: &Env<WithoutTls>, place: &Place) -> Result<Tables, StoreError> {
     let failure = |error| place.failure(error);
     let txn = env.read_txn().map_err(failure)?;
     if env.unnamed_database_stat().entries == 0 {
@@ -65,28 +79,28 @@ pub(super) fn open(env: &Env<WithoutTls>, place: &Place) -> Result<Tables, Store
             None => None,
         };
         check_format(format, place).map_err(Refused::Store)?;
-        let table = |name: String| {
-            let absent = || Refused::Store(place.format(format!("its table {name} is missing")));
-            opener.open_database(txn, Some(&name))?.ok_or_else(absent)
-        };
-        let tables: Result<Vec<_>, Refused> = names().map(table).collect();
+        let tables = names().map(|name| opener.open_database(txn, Some(&name)).transpose());
+        let tables: Result<Vec<_>, heed::Error> = tables.map_while(|table| table).collect();
         Ok::<_, Refused>(CommitOrAbort::<_, ()>::Commit(Fresh(tables?)))
     });
     committed(opened, place)
 }
 
-/// Opens the tables and creates them where the file is new.
+/// Opens the tables and creates those that are missing: all where the file is new, else those that later versions of this
+/// program have.
 ///
 /// # Errors
 /// `Format` when the file is not ours.
 pub(super) fn create(env: &Env<WithoutTls>, place: &Place) -> Result<Tables, StoreError> {
-    if env.unnamed_database_stat().entries > 0 {
-        return open(env, place);
-    }
+    let new = env.unnamed_database_stat().entries == 0;
     let txn = env.write_txn().map_err(|error| place.failure(error))?;
     let created = env.create_databases_and_commit(txn, |opener, txn| {
+        // What is refused here is not committed, so a file of another program stays as it is.
         let records = opener.create_database::<Bytes, Bytes>(txn, Some(FORMAT_TABLE))?;
-        records.put(txn, FORMAT_KEY, &FORMAT.to_le_bytes())?;
+        match new {
+            true => records.put(txn, FORMAT_KEY, &FORMAT.to_le_bytes())?,
+            false => check_format(records.get(txn, FORMAT_KEY)?, place).map_err(Refused::Store)?,
+        }
         let tables: heed::Result<Vec<_>> =
             names().map(|name| opener.create_database(txn, Some(&name))).collect();
         Ok::<_, Refused>(CommitOrAbort::<_, ()>::Commit(Fresh(tables?)))

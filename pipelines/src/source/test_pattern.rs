@@ -1,4 +1,4 @@
-//! `test://` addresses: a finite moving test picture, the same on every run.
+//! What a `test://` address asks for.
 
 use crate::IngestError;
 
@@ -35,8 +35,8 @@ const PATTERNS: [&str; 26] = [
 /// What a `test://` address asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TestPattern {
-    /// How many pictures.
-    pub(crate) frames: i32,
+    /// How many pictures; `None` for a live one, which has no end.
+    pub(crate) frames: Option<i32>,
     /// Columns.
     pub(crate) width: i32,
     /// Rows.
@@ -49,14 +49,14 @@ pub(crate) struct TestPattern {
 
 impl TestPattern {
     /// Reads `test://LABEL?frames=300&width=320&height=240&fps=30&pattern=ball`: every part after `test://` may
-    /// be left out, and the label only tells two otherwise equal sources apart.
+    /// be left out, and the label only tells two otherwise equal sources apart. `frames=endless` has no end.
     pub(crate) fn parse(uri: &str) -> Result<TestPattern, IngestError> {
         let bad = |reason: String| IngestError::BadTestPattern { uri: uri.to_owned(), reason };
         let Some(rest) = uri.strip_prefix("test://") else {
             return Err(IngestError::BadUri { uri: uri.to_owned() });
         };
         let query = rest.split_once('?').map_or("", |(_, query)| query);
-        let mut test = TestPattern { frames: 300, width: 320, height: 240, fps: (30, 1), pattern: "ball" };
+        let mut test = TestPattern { frames: Some(300), width: 320, height: 240, fps: (30, 1), pattern: "ball" };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let number = |most: i32| match value.parse::<i32>() {
@@ -64,7 +64,8 @@ impl TestPattern {
                 _ => Err(bad(format!("{key}={value} must be a whole number from 1 to {most}"))),
             };
             match key {
-                "frames" => test.frames = number(1_000_000_000)?,
+                "frames" if value == "endless" => test.frames = None,
+                "frames" => test.frames = Some(number(1_000_000_000)?),
                 "width" => test.width = number(8192)?,
                 "height" => test.height = number(8192)?,
                 "fps" => {
@@ -104,11 +105,12 @@ mod tests {
     #[test]
     fn every_part_has_a_default_and_can_be_given() {
         let plain = TestPattern::parse("test://").unwrap();
-        assert_eq!((plain.frames, plain.width, plain.height, plain.fps), (300, 320, 240, (30, 1)));
+        assert_eq!((plain.frames, plain.width, plain.height, plain.fps), (Some(300), 320, 240, (30, 1)));
         let given =
             TestPattern::parse("test://a?frames=7&width=33&height=21&fps=30000/1001&pattern=snow").unwrap();
-        let want = TestPattern { frames: 7, width: 33, height: 21, fps: (30000, 1001), pattern: "snow" };
+        let want = TestPattern { frames: Some(7), width: 33, height: 21, fps: (30000, 1001), pattern: "snow" };
         assert_eq!(given, want);
+        assert_eq!(TestPattern::parse("test://?frames=endless").unwrap().frames, None);
     }
 
     #[test]

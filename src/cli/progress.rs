@@ -4,30 +4,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// How often the lines are drawn anew.
-pub const EVERY: Duration = Duration::from_millis(200);
+#[cfg(feature = "ingest")]
+use crate::run::status::Totals;
 
-/// The figures of the first line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Figures {
-    /// Sources that ended.
-    pub ended: u64,
-    /// Sources of this run.
-    pub sources: u64,
-    /// Frames committed in this run.
-    pub frames: u64,
-    /// Nodes committed in this run.
-    pub nodes: u64,
-    /// Nodes that the budget took back in this run.
-    pub retired: u64,
-    /// Pairs that came in this run, less those that went.
-    pub pairs: i64,
-    /// The last committed epoch.
-    pub epoch: u64,
-}
+/// How often the lines are drawn anew.
+pub(super) const EVERY: Duration = Duration::from_millis(200);
 
 /// The lines.
-pub struct Progress {
+pub(super) struct Progress {
     lines: MultiProgress,
     graph: ProgressBar,
     training: ProgressBar,
@@ -36,7 +20,7 @@ pub struct Progress {
 
 impl Progress {
     /// Two empty lines; none at all when `quiet`, or when standard error is no terminal.
-    pub fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let lines = MultiProgress::new();
         let line = |name: &'static str| {
             let bar = if quiet { ProgressBar::hidden() } else { lines.add(ProgressBar::new_spinner()) };
@@ -51,30 +35,31 @@ impl Progress {
     }
 
     /// Draws the graph's line.
-    pub fn graph(&self, figures: &Figures) {
-        let Figures { ended, sources, frames, nodes, retired, pairs, epoch } = figures;
+    #[cfg(feature = "ingest")]
+    pub(super) fn graph(&self, totals: &Totals) {
+        let Totals { sources, sources_ended, frames, nodes, retired, pairs, epoch } = totals;
         let retired = if *retired > 0 { format!(" ({retired} retired)") } else { String::new() };
         let rate = *frames as f64 / self.start.elapsed().as_secs_f64().max(1e-3);
         self.graph.set_message(format!(
-            "{ended}/{sources} sources done · {frames} frames ({rate:.0}/s) · {nodes} nodes{retired} · {pairs} pairs · epoch {epoch}"
+            "{sources_ended}/{sources} sources done · {frames} frames ({rate:.0}/s) · {nodes} nodes{retired} · {pairs} pairs · epoch {epoch}"
         ));
         self.graph.tick();
     }
 
     /// Draws the trainer's line.
-    pub fn training(&self, steps: u64, loss: f64) {
-        let loss = if loss.is_finite() { format!(" · loss {loss:.3}") } else { String::new() };
+    pub(super) fn training(&self, steps: u64, loss: Option<f64>) {
+        let loss = loss.map_or_else(String::new, |loss| format!(" · loss {loss:.3}"));
         self.training.set_message(format!("{steps} steps{loss}"));
         self.training.tick();
     }
 
     /// Writes a line of its own to standard error, above the others.
-    pub fn tell(&self, text: &str) {
+    pub(super) fn tell(&self, text: &str) {
         self.lines.suspend(|| eprintln!("kinetograph: {text}"));
     }
 
     /// Clears the lines.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.graph.finish_and_clear();
         self.training.finish_and_clear();
     }

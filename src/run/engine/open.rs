@@ -1,0 +1,103 @@
+//! The first step of a run: from a state, settings and a list of sources to processes that are ready to run together.
+
+use std::sync::Arc;
+
+use kinetograph_dataflows::embed::Embedder;
+use kinetograph_dataflows::graph;
+
+use super::settings;
+use crate::config::Config;
+use crate::kernel;
+use crate::run::Options;
+use crate::run::board::{SourceState, SourceStatus};
+use crate::run::cluster::{Asked, ClusterError, Company, keep_shard};
+use crate::run::events::Event;
+use crate::run::member::Member;
+use crate::run::parts::Parts;
+use crate::run::report::FailedSource;
+use crate::run::sources::Enlisted;
+use crate::state::State;
+
+/// A state and settings that fit each other.
+pub(super) struct Prepared {
+    pub(super) state: State,
+    pub(super) config: Config,
+    pub(super) embedder: Arc<dyn Embedder>,
+    pub(super) graph: graph::Settings,
+    pub(super) member: Member,
+    /// Whether the state never ran.
+    pub(super) new: bool,
+}
+
+/// All processes stand at one epoch and know the same sources.
+pub(super) struct Opened {
+    pub(super) prepared: Prepared,
+    pub(super) company: Company,
+}
+
+impl Prepared {
+    /// Checks that `state` is what `config` and `options` ask for.
+    pub(super) fn check(state: State, config: &Config, options: &Options) -> anyhow::Result<Self> {
+        let embedder = crate::embed::choice::embedder(&config.embed)?;
+        let workers = options.workers.max(1);
+        let graph = kernel::ready(config, workers)?;
+        let member = member(config, options, workers)?;
+        // Sources are kept once all processes have met.
+        let new = state.view()?.sources()?.is_empty();
+        keep_shard(&state, member)?;
+        settings::keep(&state, config, &*embedder)?;
+        Ok(Prepared { state, config: config.clone(), embedder, graph, member, new })
+    }
+
+    /// Finds the sources, and waits for the other processes where there are any.
+    pub(super) fn open(self, options: &Options, parts: &Parts) -> anyhow::Result<Opened> {
+        let space = self.embedder.space();
+        let asked = Asked {
+            state: &self.state,
+            config: &self.config,
+            options,
+            member: self.member,
+            new: self.new,
+            space: &space,
+        };
+        let tell = |text: &str| parts.events.tell(Event::Notice { text: text.to_owned() });
+        let company = Company::gather(&asked, &tell, &|| parts.life.stopped())?;
+        pin_up(&company.enlisted, parts);
+        Ok(Opened { prepared: self, company })
+    }
+}
+
+/// Shows the sources on the board, and tells of those that cannot be read.
+fn pin_up(enlisted: &Enlisted, parts: &Parts) {
+    for (sources, state) in [(&enlisted.waiting, SourceState::Waiting), (&enlisted.paused, SourceState::Paused)] {
+        for waiting in sources {
+            let named = &waiting.source;
+            let status = SourceStatus::waiting(waiting.id, &named.name, &*named.source, waiting.position);
+            parts.board.add(SourceStatus { state, ..status });
+        }
+    }
+    for FailedSource { source, reason } in &enlisted.failed {
+        parts.events.tell(Event::SourceFailed { uri: source.clone(), reason: reason.clone() });
+    }
+    for uri in &enlisted.removed {
+        let text = format!("{uri}: was removed from a running engine, so it is not read");
+        parts.events.tell(Event::Notice { text });
+    }
+    for waiting in &enlisted.paused {
+        let text = format!("{}: is paused, so it is not read", waiting.source.uri());
+        parts.events.tell(Event::Notice { text });
+    }
+}
+
+/// Which process this is.
+fn member(config: &Config, options: &Options, workers: usize) -> Result<Member, ClusterError> {
+    let Some(cluster) = &options.cluster else { return Ok(Member::alone(workers)) };
+    let (process, of, lanes) = (cluster.process, cluster.hosts.len(), config.engine.lanes.max(1));
+    if process >= of {
+        return Err(ClusterError::Process { process, of });
+    }
+    if !lanes.is_multiple_of(of as u64) {
+        return Err(ClusterError::Lanes { lanes, of });
+    }
+    Ok(Member { process, of, workers })
+}
