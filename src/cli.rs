@@ -4,9 +4,9 @@ mod bench;
 mod embed;
 mod forget;
 mod look;
-mod reshard;
 #[cfg(any(feature = "ingest", feature = "train"))]
 mod progress;
+mod reshard;
 #[cfg(feature = "ingest")]
 mod run;
 #[cfg(feature = "train")]

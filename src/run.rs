@@ -36,6 +36,8 @@ pub mod sources;
 #[cfg(feature = "ingest")]
 pub mod status;
 #[cfg(feature = "ingest")]
+pub mod tallies;
+#[cfg(feature = "ingest")]
 pub mod training;
 #[cfg(feature = "ingest")]
 pub mod worker;

@@ -17,6 +17,8 @@ mod exit_codes;
 #[cfg(feature = "ingest")]
 mod flow;
 #[cfg(feature = "ingest")]
+mod front_door;
+#[cfg(feature = "ingest")]
 mod processes;
 #[cfg(feature = "ingest")]
 mod reshard;

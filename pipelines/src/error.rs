@@ -19,10 +19,12 @@ pub enum IngestError {
         reason: String,
     },
     /// A URI that is malformed or of a kind that is not read.
-    #[error("{uri}: not an address that can be read; give a path, {}", crate::source::examples())]
+    #[error("{uri}: not an address that can be read; give {wanted}")]
     BadUri {
         /// The address as it was given.
         uri: String,
+        /// What can be read instead.
+        wanted: String,
     },
     /// A `test://` address with a parameter that is unknown or out of range.
     #[error("{uri}: {reason}")]

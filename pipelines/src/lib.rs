@@ -58,13 +58,16 @@ mod fit;
 mod frame;
 mod pipeline;
 mod reader;
+mod schemes;
 mod settings;
 mod source;
+mod test_pattern;
 mod trouble;
 
 pub use error::IngestError;
 pub use expand::{Listing, VIDEO_EXTENSIONS, expand, tell_apart};
 pub use frame::{End, Event, Frame};
 pub use reader::Reader;
+pub use schemes::{FileSource, SCHEMES, Scheme, TestSource};
 pub use settings::Settings;
-pub use source::{FileSource, Life, NamedSource, SCHEMES, Scheme, Source, TestSource};
+pub use source::{Life, NamedSource, Source};

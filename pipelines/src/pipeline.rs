@@ -14,7 +14,7 @@ use gstreamer_app::AppSink;
 use gstreamer_video as video;
 
 use crate::fit::fit;
-use crate::source::TestPattern;
+use crate::test_pattern::TestPattern;
 use crate::{IngestError, Settings};
 
 /// Pictures that wait between the pipeline and its thread; the queue for the reader comes after.

@@ -260,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::Head;
-    use crate::source::TestPattern;
+    use crate::test_pattern::TestPattern;
 
     /// Starts a test picture whose pipeline goes silent before the given frame.
     fn silent_from(frame: u64) -> Receiver<Event> {

@@ -1,24 +1,10 @@
 //! A video input: its address, what its content is known by, whether it can be read again, and how it is read.
-//!
-//! To read another kind of address, write a [`Source`] for it in a file of its own and add its [`Scheme`] to [`SCHEMES`].
-
-mod file;
-mod test;
-mod test_pattern;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use file::FileSource;
-pub(crate) use file::last_parts;
-pub use test::TestSource;
-pub(crate) use test_pattern::TestPattern;
-
 use crate::{IngestError, Reader, Settings};
-
-/// The kinds of address that can be read.
-pub const SCHEMES: &[Scheme] = &[file::SCHEME, test::SCHEME];
 
 /// One video input.
 ///
@@ -68,17 +54,6 @@ pub enum Life {
     Live,
 }
 
-/// A kind of address.
-#[derive(Clone, Copy)]
-pub struct Scheme {
-    /// The beginning of such an address, `test://` for one.
-    pub prefix: &'static str,
-    /// An address of this kind, for messages.
-    pub example: &'static str,
-    /// Makes the source at an address that begins with the prefix, and the name that people know it by.
-    pub source: fn(&str) -> Result<NamedSource, IngestError>,
-}
-
 /// A source and the name that people know it by.
 #[derive(Clone, Debug)]
 pub struct NamedSource {
@@ -89,24 +64,6 @@ pub struct NamedSource {
 }
 
 impl NamedSource {
-    /// The source at an address of one of the [`SCHEMES`]. A file need not exist.
-    ///
-    /// # Errors
-    /// [`IngestError::BadUri`], [`IngestError::BadTestPattern`].
-    pub fn from_uri(uri: &str) -> Result<NamedSource, IngestError> {
-        let scheme = SCHEMES.iter().find(|scheme| uri.starts_with(scheme.prefix));
-        (scheme.ok_or_else(|| IngestError::BadUri { uri: uri.to_owned() })?.source)(uri)
-    }
-
-    /// The source that is the file at `path`. Links are resolved, so that one file has one address.
-    ///
-    /// # Errors
-    /// [`IngestError::Missing`], [`IngestError::Denied`] and the like.
-    pub fn from_path(path: &Path) -> Result<NamedSource, IngestError> {
-        let source = FileSource::at(path)?;
-        Ok(NamedSource { name: source.name(), source: Arc::new(source) })
-    }
-
     /// The source's address.
     pub fn uri(&self) -> &str {
         self.source.uri()
@@ -120,9 +77,3 @@ impl PartialEq for NamedSource {
 }
 
 impl Eq for NamedSource {}
-
-/// Examples of the addresses that can be read, for messages.
-pub(crate) fn examples() -> String {
-    let examples: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.example).collect();
-    examples.join(" or ")
-}

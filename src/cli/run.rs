@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
-use super::{ConfigArguments, FAILED, NO, OK};
 use super::progress::{self, Progress};
+use super::{ConfigArguments, FAILED, NO, OK};
 use crate::run::engine::{self, RunHandle, write_report};
 use crate::run::events::Event;
 use crate::run::status::TrainerState;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 
+use super::progress;
 use super::{ConfigArguments, OK};
 use crate::feed::StateFeed;
-use super::progress;
 use crate::state::State;
 use crate::train::checkpoint;
 use crate::train::settings::{Device, Net};
@@ -65,7 +65,10 @@ pub(super) fn train(arguments: &Arguments) -> anyhow::Result<u8> {
     let thread = spawn(feed, settings, &dir, stop, shown.clone())?;
     let line = progress::Progress::new(false);
     while !thread.is_finished() {
-        line.training(shown.steps.load(Ordering::Relaxed), Some(f64::from(shown.loss())).filter(|loss| loss.is_finite()));
+        line.training(
+            shown.steps.load(Ordering::Relaxed),
+            Some(f64::from(shown.loss())).filter(|loss| loss.is_finite()),
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     line.clear();

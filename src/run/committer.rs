@@ -23,10 +23,9 @@ use super::events::Event;
 use super::hydrate::{Decided, Stored};
 use super::lanes::LaneOrder;
 use super::member::Member;
-use super::outputs::{EpochOutputs, Everywhere, NewNode, Slice};
+use super::outputs::{EpochOutputs, Everywhere, NewNode, Share, Slice};
 use super::parts::Parts;
 use super::sources::Lanes;
-use super::worker::Share;
 use super::{Settings, changes};
 use crate::budget::Evicting;
 use crate::epoch::Net;
@@ -66,38 +65,6 @@ pub enum CommitError {
         /// What did not fit.
         reason: String,
     },
-}
-
-/// Figures of the commits so far, for progress and the report.
-#[derive(Debug, Default)]
-pub struct Tallies {
-    /// Frames committed in this run.
-    pub frames: AtomicU64,
-    /// Nodes committed in this run.
-    pub nodes: AtomicU64,
-    /// Nodes that the budget took back in this run.
-    pub retired: AtomicU64,
-    /// Net change of transitive pairs in this run, one a reason, as two's complement.
-    pub pairs: AtomicU64,
-    /// Sources that ended in this run.
-    pub sources_ended: AtomicU64,
-    /// Epochs with changes, committed in this run.
-    pub epochs: AtomicU64,
-    /// Nanoseconds spent making epochs durable.
-    pub commit_ns: AtomicU64,
-    /// The longest commit, nanoseconds.
-    pub commit_max_ns: AtomicU64,
-    /// The last epoch that a worker takes frames for.
-    pub begun: AtomicU64,
-}
-
-impl Tallies {
-    /// Mean and longest commit, milliseconds.
-    pub fn commit_ms(&self) -> [f64; 2] {
-        let commits = self.epochs.load(Ordering::Relaxed).max(1);
-        let ms = |ns: &AtomicU64| ns.load(Ordering::Relaxed) as f64 / 1e6;
-        [ms(&self.commit_ns) / commits as f64, ms(&self.commit_max_ns)]
-    }
 }
 
 /// Turns complete epochs into transactions.
@@ -478,7 +445,11 @@ impl Committer {
                     dropped: connected.dropped,
                     ended: connected.ended.clone(),
                 };
-                batch.put(Table::Connections, key::connection(*source, connected.first_seq), encode(&connection));
+                batch.put(
+                    Table::Connections,
+                    key::connection(*source, connected.first_seq),
+                    encode(&connection),
+                );
             }
         }
         for source in &touched {
@@ -506,7 +477,8 @@ impl Committer {
                 status.frames += frames.get(source).copied().unwrap_or(0);
                 status.nodes += nodes.get(source).copied().unwrap_or(0);
                 if record.ended {
-                    status.state = if record.failure.is_some() { SourceState::Failed } else { SourceState::Ended };
+                    status.state =
+                        if record.failure.is_some() { SourceState::Failed } else { SourceState::Ended };
                     status.reason = record.failure.clone();
                     status.queued = 0;
                 }

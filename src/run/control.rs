@@ -99,11 +99,7 @@ pub struct Decisions(Vec<Decided>);
 impl Decisions {
     /// Decides about `requests`, in order; those that cannot be carried out are answered at once. `sources` are all that the state
     /// knows, and come to hold those that are added.
-    pub fn of(
-        requests: Vec<Request>,
-        sources: &mut BTreeMap<SourceId, SourceRecord>,
-        board: &Board,
-    ) -> Self {
+    pub fn of(requests: Vec<Request>, sources: &mut BTreeMap<SourceId, SourceRecord>, board: &Board) -> Self {
         let mut decided = Vec::new();
         for Request { order, answer } in requests {
             // Of several orders about one source each sees what those before it lead to.

@@ -34,10 +34,10 @@ use crossbeam::channel::{Receiver, bounded};
 pub use super::handle::RunHandle;
 
 use self::open::Prepared;
+use super::Options;
 use super::control::Request;
 use super::parts::Parts;
 use super::report::Report;
-use super::Options;
 use crate::config::Config;
 use crate::state::State;
 

@@ -246,8 +246,7 @@ impl Open {
         });
         let uri = source.source.uri().to_owned();
         around.events.tell(Event::SourceOpened { id: source.id.0, uri, position });
-        let connection =
-            live.then_some(Connection { first_seq: position, start_ns: None, last_ns: 0 });
+        let connection = live.then_some(Connection { first_seq: position, start_ns: None, last_ns: 0 });
         let replay_from = position - position % segment;
         Ok(Open {
             source,
@@ -361,7 +360,13 @@ impl Open {
                 ended: broken,
             })
         });
-        slices.push(Slice { source: self.source.id, from: self.slice_from, to: self.position, end, connected });
+        slices.push(Slice {
+            source: self.source.id,
+            from: self.slice_from,
+            to: self.position,
+            end,
+            connected,
+        });
     }
 }
 

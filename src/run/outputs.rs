@@ -116,6 +116,17 @@ impl EpochOutputs {
     }
 }
 
+/// One worker's part of an epoch that is complete on all workers.
+#[derive(Debug)]
+pub struct Share {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// What this worker's part of the dataflow changed in it.
+    pub outputs: EpochOutputs,
+    /// Whether this worker had nothing left to read in it.
+    pub exhausted: bool,
+}
+
 impl AsMut<Changes> for EpochOutputs {
     fn as_mut(&mut self) -> &mut Changes {
         &mut self.changes

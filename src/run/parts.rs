@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kinetograph_dataflows::observe::Clock;
 
 use super::board::Board;
-use super::committer::Tallies;
 use super::events::Events;
 use super::lifecycle::Lifecycle;
 use super::status::TrainerStatus;
+use super::tallies::Tallies;
 
 /// What the threads of a run, and whoever holds its handle, know of it.
 #[derive(Clone, Debug, Default)]

@@ -17,29 +17,18 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::vec::input::Handle as InputHandle;
 use timely::worker::Worker;
 
+use super::Settings;
 use super::hydrate::{Decided, Stored};
 use super::lanes::{Lane, LaneOrder, Surroundings, Took};
 use super::member::Member;
-use super::outputs::{EpochOutputs, Slice};
+use super::outputs::{EpochOutputs, Share, Slice};
 use super::parts::Parts;
-use super::Settings;
 use crate::epoch::Gathered;
 
 /// How long a worker sleeps when no frame is ready and nobody wakes it.
 const REST: Duration = Duration::from_millis(5);
 /// The same when nothing is left to read.
 const LONG_REST: Duration = Duration::from_millis(250);
-
-/// One worker's part of an epoch that is complete on all workers.
-#[derive(Debug)]
-pub struct Share {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// What this worker's part of the dataflow changed in it.
-    pub outputs: EpochOutputs,
-    /// Whether this worker had nothing left to read in it.
-    pub exhausted: bool,
-}
 
 /// What all workers of a run share.
 pub struct Crew {
@@ -251,7 +240,6 @@ impl Reading<'_> {
         lane.obey(order, &around, &mut slices, |seen| self.frames.send((seen, self.epoch, 1)));
         self.gathered.at(self.epoch, |out| out.slices.extend(slices));
     }
-
 }
 
 impl Crew {

@@ -151,10 +151,11 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn source_decisions(&self) -> Result<BTreeMap<SourceId, Vec<SourceDecision>>, StateError> {
-        let decisions: Vec<(SourceId, SourceDecision)> = self.collect(Table::SourceDecisions, |key, value| {
-            let decision = decode(value, Table::SourceDecisions, &self.place)?;
-            Ok(key::u32_at(key, 0).map(|source| (SourceId(source), decision)))
-        })?;
+        let decisions: Vec<(SourceId, SourceDecision)> =
+            self.collect(Table::SourceDecisions, |key, value| {
+                let decision = decode(value, Table::SourceDecisions, &self.place)?;
+                Ok(key::u32_at(key, 0).map(|source| (SourceId(source), decision)))
+            })?;
         let mut of: BTreeMap<SourceId, Vec<SourceDecision>> = BTreeMap::new();
         decisions.into_iter().for_each(|(source, decision)| of.entry(source).or_default().push(decision));
         Ok(of)

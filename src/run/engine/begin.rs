@@ -75,8 +75,7 @@ impl Restored {
         let (orders_in, orders): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(LANE_ORDERS)).unzip();
         let nothing_to_read = enlisted.named.is_empty() && !enlisted.failed.is_empty();
         let until_idle = options.until_idle || options.batch || nothing_to_read;
-        let budget =
-            config.budget.nodes(embedder.dim(), embedder.precision(), config.graph.neighbours.k);
+        let budget = config.budget.nodes(embedder.dim(), embedder.precision(), config.graph.neighbours.k);
         let mesh_lines = Arc::new(Cuttable::new(&mesh)?);
         let (link, agreed) = match &options.cluster {
             Some(cluster) if member.of > 1 => {

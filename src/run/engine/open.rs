@@ -69,7 +69,9 @@ impl Prepared {
 
 /// Shows the sources on the board, and tells of those that cannot be read.
 fn pin_up(enlisted: &Enlisted, parts: &Parts) {
-    for (sources, state) in [(&enlisted.waiting, SourceState::Waiting), (&enlisted.paused, SourceState::Paused)] {
+    for (sources, state) in
+        [(&enlisted.waiting, SourceState::Waiting), (&enlisted.paused, SourceState::Paused)]
+    {
         for waiting in sources {
             let named = &waiting.source;
             let status = SourceStatus::waiting(waiting.id, &named.name, &*named.source, waiting.position);

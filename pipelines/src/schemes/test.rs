@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Life, NamedSource, Scheme, Source, TestPattern};
+use super::Scheme;
 use crate::pipeline::{Head, Pipeline};
 use crate::reader::{Overflow, read};
-use crate::{IngestError, Reader, Settings};
+use crate::test_pattern::TestPattern;
+use crate::{IngestError, Life, NamedSource, Reader, Settings, Source};
 
 pub(super) const SCHEME: Scheme = Scheme {
     prefix: "test://",
     example: "test://",
-    source: |uri| {
-        Ok(NamedSource { name: uri.to_owned(), source: Arc::new(TestSource::from_uri(uri)?) })
-    },
+    source: |uri| Ok(NamedSource { name: uri.to_owned(), source: Arc::new(TestSource::from_uri(uri)?) }),
 };
 
 /// A test picture at a `test://` address, the same on every run.

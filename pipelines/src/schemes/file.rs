@@ -8,10 +8,10 @@ use std::sync::Arc;
 use gstreamer::glib;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Life, NamedSource, Scheme, Source};
+use super::Scheme;
 use crate::pipeline::{Head, Pipeline};
 use crate::reader::{Overflow, read};
-use crate::{IngestError, Reader, Settings};
+use crate::{IngestError, Life, NamedSource, Reader, Settings, Source};
 
 /// Bytes hashed at either end of a file.
 const FINGERPRINT_BYTES: u64 = 64 * 1024;
@@ -34,7 +34,7 @@ impl FileSource {
     pub fn from_uri(uri: &str) -> Result<Self, IngestError> {
         match glib::filename_from_uri(uri) {
             Ok((path, _)) if path.is_absolute() => Ok(FileSource { uri: uri.to_owned(), path }),
-            _ => Err(IngestError::BadUri { uri: uri.to_owned() }),
+            _ => Err(bad(uri)),
         }
     }
 
@@ -45,7 +45,7 @@ impl FileSource {
     pub fn at(path: &Path) -> Result<Self, IngestError> {
         let place = path.display().to_string();
         let path = path.canonicalize().map_err(|error| IngestError::from_io(&place, &error))?;
-        let uri = glib::filename_to_uri(&path, None).map_err(|_| IngestError::BadUri { uri: place })?;
+        let uri = glib::filename_to_uri(&path, None).map_err(|_| bad(&place))?;
         Ok(FileSource { uri: uri.into(), path })
     }
 
@@ -105,6 +105,10 @@ impl Source for FileSource {
         let pipeline = Pipeline::build(&Head::Decoded { uri: &self.uri }, settings)?;
         read(place, Some(file), pipeline, Overflow::Wait, settings)
     }
+}
+
+fn bad(uri: &str) -> IngestError {
+    IngestError::BadUri { uri: uri.to_owned(), wanted: "file:// and an absolute path".to_owned() }
 }
 
 /// Opens a regular file for reading. Looks before it opens: opening a pipe would wait for its writer.

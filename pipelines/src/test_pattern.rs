@@ -53,10 +53,11 @@ impl TestPattern {
     pub(crate) fn parse(uri: &str) -> Result<TestPattern, IngestError> {
         let bad = |reason: String| IngestError::BadTestPattern { uri: uri.to_owned(), reason };
         let Some(rest) = uri.strip_prefix("test://") else {
-            return Err(IngestError::BadUri { uri: uri.to_owned() });
+            return Err(bad("it does not begin with test://".to_owned()));
         };
         let query = rest.split_once('?').map_or("", |(_, query)| query);
-        let mut test = TestPattern { frames: Some(300), width: 320, height: 240, fps: (30, 1), pattern: "ball" };
+        let mut test =
+            TestPattern { frames: Some(300), width: 320, height: 240, fps: (30, 1), pattern: "ball" };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let number = |most: i32| match value.parse::<i32>() {
@@ -108,7 +109,8 @@ mod tests {
         assert_eq!((plain.frames, plain.width, plain.height, plain.fps), (Some(300), 320, 240, (30, 1)));
         let given =
             TestPattern::parse("test://a?frames=7&width=33&height=21&fps=30000/1001&pattern=snow").unwrap();
-        let want = TestPattern { frames: Some(7), width: 33, height: 21, fps: (30000, 1001), pattern: "snow" };
+        let want =
+            TestPattern { frames: Some(7), width: 33, height: 21, fps: (30000, 1001), pattern: "snow" };
         assert_eq!(given, want);
         assert_eq!(TestPattern::parse("test://?frames=endless").unwrap().frames, None);
     }
