@@ -220,7 +220,7 @@ impl Lane {
         let file = if file_open { None } else { self.files.pop_front() };
         for waiting in self.live.drain(..).chain(file) {
             let (id, position) = (waiting.id, waiting.position);
-            match Open::open(waiting, around) {
+            match Open::at(waiting, around) {
                 Ok(open) => self.open.push(open),
                 Err(reason) => {
                     let end = Some(Err(reason));
@@ -233,7 +233,7 @@ impl Lane {
 }
 
 impl Open {
-    fn open(source: Waiting, around: &Surroundings<'_>) -> Result<Self, String> {
+    fn at(source: Waiting, around: &Surroundings<'_>) -> Result<Self, String> {
         let live = source.source.source.life() == Life::Live;
         let reader = source.source.source.open(around.ingest).map_err(|error| error.to_string())?;
         let segment = around.segment_frames;
