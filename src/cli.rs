@@ -156,7 +156,7 @@ pub fn main() -> ExitCode {
 /// Whether what was asked for could not be, whatever the state of anything.
 fn is_usage(error: &anyhow::Error) -> bool {
     #[cfg(feature = "ingest")]
-    if error.downcast_ref::<crate::run::cluster::ClusterError>().is_some_and(|error| error.is_usage()) {
+    if error.downcast_ref::<crate::engine::cluster::ClusterError>().is_some_and(|error| error.is_usage()) {
         return true;
     }
     error.is::<ConfigError>()

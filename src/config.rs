@@ -7,7 +7,7 @@ use kinetograph_dataflows::graph::vector::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::run;
+use crate::engine;
 
 mod ranges;
 
@@ -31,7 +31,7 @@ pub struct Config {
     #[cfg(not(feature = "ingest"))]
     pub ingest: Table,
     /// Epochs and flow control.
-    pub engine: run::Settings,
+    pub engine: engine::Settings,
     /// Segments and stills.
     pub observe: kinetograph_dataflows::observe::Settings,
     /// Finding what moves.

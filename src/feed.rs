@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kinetograph_dataflows::id::NodeId;
 
-use crate::run::lifecycle::Lifecycle;
+use crate::engine::lifecycle::Lifecycle;
 use crate::state::record::EpochDelta;
 use crate::state::view::View;
 use crate::state::{State, StateError};

@@ -20,9 +20,9 @@ use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::{self, Epoch};
 use kinetograph_dataflows::id::NodeId;
 
+use crate::engine::changes;
+use crate::engine::hydrate::{Stored, stored};
 use crate::epoch::Changes;
-use crate::run::changes;
-use crate::run::hydrate::{Stored, stored};
 use crate::state::record::{Counts, EpochLog, Erasing, Shard, SourceRecord};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, key, now_s};

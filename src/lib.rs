@@ -8,6 +8,7 @@ pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod embed;
+pub mod engine;
 pub mod epoch;
 pub mod export;
 pub mod feed;
@@ -18,7 +19,7 @@ pub mod lock;
 mod message;
 pub mod peak_rss;
 pub mod reshard;
-pub mod run;
+
 pub mod state;
 pub mod stats;
 pub mod store;

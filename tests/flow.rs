@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kinetograph::config::Config;
-use kinetograph::run::Options;
-use kinetograph::run::engine::start_over;
+use kinetograph::engine::Options;
+use kinetograph::engine::start_over;
 use kinetograph::state::State;
 use kinetograph::store::memory::MemoryStore;
 use kinetograph::store::{Batch, Snapshot, Store, StoreError};

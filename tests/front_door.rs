@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
 use kinetograph::config::Config;
-use kinetograph::run::Options;
-use kinetograph::run::board::{SourceState, SourceStatus};
-use kinetograph::run::control::ControlError;
-use kinetograph::run::engine::{RunHandle, start, start_over};
-use kinetograph::run::events::Event;
-use kinetograph::run::lifecycle::Phase;
+use kinetograph::engine::Options;
+use kinetograph::engine::board::{SourceState, SourceStatus};
+use kinetograph::engine::control::ControlError;
+use kinetograph::engine::events::Event;
+use kinetograph::engine::lifecycle::Phase;
+use kinetograph::engine::{RunHandle, start, start_over};
 use kinetograph::state::State;
 use kinetograph_dataflows::id::SourceId;
 
@@ -262,7 +262,7 @@ fn the_status_can_be_sent_anywhere_and_says_what_the_report_will() {
     assert!(status.queues.iter().all(|queue| queue.length <= queue.capacity), "{status:#?}");
     assert!(status.stages.iter().any(|stage| stage.stage == "mine" && stage.seconds > 0.0));
     let json = serde_json::to_string(&status).unwrap();
-    let back: kinetograph::run::status::Status = serde_json::from_str(&json).unwrap();
+    let back: kinetograph::engine::status::Status = serde_json::from_str(&json).unwrap();
     assert_eq!(back.sources, status.sources);
     // Idle costs no epochs.
     std::thread::sleep(Duration::from_millis(300));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 #[cfg(feature = "ingest")]
-use crate::run::status::Totals;
+use crate::engine::status::Totals;
 
 /// How often the lines are drawn anew.
 pub(super) const EVERY: Duration = Duration::from_millis(200);

@@ -10,10 +10,10 @@ use clap::Args;
 
 use super::progress::{self, Progress};
 use super::{ConfigArguments, FAILED, NO, OK};
-use crate::run::engine::{self, RunHandle, write_report};
-use crate::run::events::Event;
-use crate::run::status::TrainerState;
-use crate::run::{Options, cluster};
+use crate::engine::events::Event;
+use crate::engine::status::TrainerState;
+use crate::engine::{self, RunHandle, write_report};
+use crate::engine::{Options, cluster};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Sources are files, folders (searched for videos), globs, file:// URIs and \

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::observe::Stage;
 
+use crate::engine::cluster::Link;
+use crate::engine::member::Member;
+use crate::engine::parts::Parts;
+use crate::engine::report::{FailedSource, Report};
+use crate::engine::training::Trained;
 use crate::peak_rss::peak_rss_bytes;
-use crate::run::cluster::Link;
-use crate::run::member::Member;
-use crate::run::parts::Parts;
-use crate::run::report::{FailedSource, Report};
-use crate::run::training::Trained;
 use crate::state::State;
 use crate::store::remote::Server;
 

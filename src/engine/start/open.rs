@@ -7,15 +7,15 @@ use kinetograph_dataflows::graph;
 
 use super::settings;
 use crate::config::Config;
+use crate::engine::Options;
+use crate::engine::board::{SourceState, SourceStatus};
+use crate::engine::cluster::{Asked, ClusterError, Company, keep_shard};
+use crate::engine::events::Event;
+use crate::engine::member::Member;
+use crate::engine::parts::Parts;
+use crate::engine::report::FailedSource;
+use crate::engine::sources::Enlisted;
 use crate::kernel;
-use crate::run::Options;
-use crate::run::board::{SourceState, SourceStatus};
-use crate::run::cluster::{Asked, ClusterError, Company, keep_shard};
-use crate::run::events::Event;
-use crate::run::member::Member;
-use crate::run::parts::Parts;
-use crate::run::report::FailedSource;
-use crate::run::sources::Enlisted;
 use crate::state::State;
 
 /// A state and settings that fit each other.

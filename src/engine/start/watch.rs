@@ -6,10 +6,10 @@ use anyhow::anyhow;
 
 use super::begin::Running;
 use super::summary::Ended;
-use crate::run::events::Event;
-use crate::run::parts::Parts;
-use crate::run::status::{TrainerState, TrainerStatus};
-use crate::run::training::Trained;
+use crate::engine::events::Event;
+use crate::engine::parts::Parts;
+use crate::engine::status::{TrainerState, TrainerStatus};
+use crate::engine::training::Trained;
 
 /// How often the trainer and the state's folder are looked at.
 const EVERY: Duration = Duration::from_millis(200);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::open::Opened;
-use crate::run::hydrate::{Stored, stored};
-use crate::run::parts::Parts;
+use crate::engine::hydrate::{Stored, stored};
+use crate::engine::parts::Parts;
 
 /// The run knows where it goes on.
 pub(super) struct Restored {

@@ -30,8 +30,8 @@ mod with_libtorch {
 
     use super::Trained;
     use crate::config::Config;
+    use crate::engine::lifecycle::Lifecycle;
     use crate::feed::StateFeed;
-    use crate::run::lifecycle::Lifecycle;
     use crate::state::State;
     use crate::train::TrainError;
     use crate::train::trainer::{Progress, Summary, spawn};
@@ -98,7 +98,7 @@ mod without_libtorch {
 
     use super::Trained;
     use crate::config::Config;
-    use crate::run::lifecycle::Lifecycle;
+    use crate::engine::lifecycle::Lifecycle;
     use crate::state::State;
 
     /// A training, which this program cannot do.

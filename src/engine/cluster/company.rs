@@ -7,39 +7,39 @@ use std::sync::Arc;
 use super::meeting::{Meeting, Met, Terms};
 use super::{ClusterError, go_back};
 use crate::config::{Config, graph_settings};
-use crate::run::Options;
-use crate::run::member::Member;
-use crate::run::sources::{Enlisted, enlist};
+use crate::engine::Options;
+use crate::engine::member::Member;
+use crate::engine::sources::{Enlisted, enlist};
 use crate::state::State;
 use crate::store::remote::{RemoteStore, Server};
 
 /// What a run starts with.
-pub(in crate::run) struct Company {
+pub(in crate::engine) struct Company {
     /// The sources, of all processes.
-    pub(in crate::run) enlisted: Enlisted,
+    pub(in crate::engine) enlisted: Enlisted,
     /// Of process 0, the states of all processes; of another, its own.
-    pub(in crate::run) all: State,
+    pub(in crate::engine) all: State,
     /// The connections with the others.
-    pub(in crate::run) met: Met,
+    pub(in crate::engine) met: Met,
     /// Of another than process 0: lets that read this one's state.
-    pub(in crate::run) server: Option<Server>,
+    pub(in crate::engine) server: Option<Server>,
 }
 
 /// What a process asks of the run that it wants to be part of.
 #[derive(Clone, Copy)]
-pub(in crate::run) struct Asked<'a> {
+pub(in crate::engine) struct Asked<'a> {
     /// Its state.
-    pub(in crate::run) state: &'a State,
+    pub(in crate::engine) state: &'a State,
     /// Its settings.
-    pub(in crate::run) config: &'a Config,
+    pub(in crate::engine) config: &'a Config,
     /// What the run is to do.
-    pub(in crate::run) options: &'a Options,
+    pub(in crate::engine) options: &'a Options,
     /// Which process it is.
-    pub(in crate::run) member: Member,
+    pub(in crate::engine) member: Member,
     /// Whether its state never ran.
-    pub(in crate::run) new: bool,
+    pub(in crate::engine) new: bool,
     /// The embedding space.
-    pub(in crate::run) space: &'a str,
+    pub(in crate::engine) space: &'a str,
 }
 
 impl Company {
@@ -47,7 +47,7 @@ impl Company {
     ///
     /// # Errors
     /// When a process does not come, is different or gone, or the state cannot be read or written.
-    pub(in crate::run) fn gather(
+    pub(in crate::engine) fn gather(
         asked: &Asked<'_>,
         tell: &dyn Fn(&str),
         interrupted: &dyn Fn() -> bool,

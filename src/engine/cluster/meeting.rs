@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::door::{Door, Greeting};
 use super::{ClusterError, Options};
+use crate::engine::member::Member;
+use crate::engine::sources::Known;
 use crate::message::{receive, send};
-use crate::run::member::Member;
-use crate::run::sources::Known;
 use crate::state::StateError;
 
 /// What a process says first to process 0.
@@ -29,13 +29,13 @@ const REMIND: Duration = Duration::from_secs(5);
 
 /// What must be the same in all processes, and where each stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::run) struct Terms {
+pub(in crate::engine) struct Terms {
     /// By name: versions, settings, workers.
-    pub(in crate::run) alike: BTreeMap<String, String>,
+    pub(in crate::engine) alike: BTreeMap<String, String>,
     /// The last epoch that its store has.
-    pub(in crate::run) epoch: u64,
+    pub(in crate::engine) epoch: u64,
     /// Whether its store never ran.
-    pub(in crate::run) new: bool,
+    pub(in crate::engine) new: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ enum Say {
 }
 
 /// A process among others that are about to start.
-pub(in crate::run) struct Meeting<'m> {
+pub(in crate::engine) struct Meeting<'m> {
     options: &'m Options,
     member: Member,
     door: Door,
@@ -64,18 +64,18 @@ pub(in crate::run) struct Meeting<'m> {
     /// Of process 0: who is connected with everybody.
     through: BTreeSet<usize>,
     /// Where everybody starts.
-    pub(in crate::run) start: u64,
+    pub(in crate::engine) start: u64,
 }
 
 /// What the processes have when all are ready.
 #[derive(Default)]
-pub(in crate::run) struct Met {
+pub(in crate::engine) struct Met {
     /// To agree on epochs: of process 0, with each of the others; of another, with process 0.
-    pub(in crate::run) lines: BTreeMap<usize, TcpStream>,
+    pub(in crate::engine) lines: BTreeMap<usize, TcpStream>,
     /// For the dataflow, with each of the others.
-    pub(in crate::run) mesh: BTreeMap<usize, TcpStream>,
+    pub(in crate::engine) mesh: BTreeMap<usize, TcpStream>,
     /// Of process 0: where the stores of the others can be read.
-    pub(in crate::run) stores: BTreeMap<usize, SocketAddr>,
+    pub(in crate::engine) stores: BTreeMap<usize, SocketAddr>,
 }
 
 impl<'m> Meeting<'m> {
@@ -83,7 +83,7 @@ impl<'m> Meeting<'m> {
     ///
     /// # Errors
     /// [`ClusterError`] when one does not come or is different.
-    pub(in crate::run) fn begin(
+    pub(in crate::engine) fn begin(
         options: &'m Options,
         member: Member,
         terms: &Terms,
@@ -222,7 +222,7 @@ impl<'m> Meeting<'m> {
     ///
     /// # Errors
     /// [`ClusterError`] when one is different or gone, or what `keep` says.
-    pub(in crate::run) fn ready(
+    pub(in crate::engine) fn ready(
         mut self,
         sources: &Known,
         store: Option<SocketAddr>,
@@ -297,7 +297,7 @@ impl<'m> Meeting<'m> {
     }
 
     /// Why this process cannot start, for the others.
-    pub(in crate::run) fn give_up(&mut self, reason: &str) {
+    pub(in crate::engine) fn give_up(&mut self, reason: &str) {
         self.lines.values_mut().for_each(|line| drop(send(line, &Say::Refused(reason.to_string()))));
     }
 

@@ -14,7 +14,7 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::initialize::Hooks;
 use timely::worker::Worker;
 
-use crate::run::member::Member;
+use crate::engine::member::Member;
 
 /// What timely panics with, on threads of its own, when a connection breaks. That it broke is told otherwise.
 const BROKEN: [&str; 4] =
@@ -25,7 +25,7 @@ const BROKEN: [&str; 4] =
 ///
 /// # Errors
 /// When the workers could not be started.
-pub(in crate::run) fn start_workers(
+pub(in crate::engine) fn start_workers(
     member: Member,
     mesh: BTreeMap<usize, TcpStream>,
     work: impl Fn(&mut Worker) + Send + Sync + 'static,
@@ -54,17 +54,17 @@ pub(in crate::run) fn start_workers(
 
 /// Lines that can be cut from elsewhere.
 #[derive(Default)]
-pub(in crate::run) struct Cuttable(Mutex<Vec<TcpStream>>);
+pub(in crate::engine) struct Cuttable(Mutex<Vec<TcpStream>>);
 
 impl Cuttable {
     /// Of these lines.
-    pub(in crate::run) fn new(lines: &BTreeMap<usize, TcpStream>) -> io::Result<Self> {
+    pub(in crate::engine) fn new(lines: &BTreeMap<usize, TcpStream>) -> io::Result<Self> {
         let lines = lines.values().map(TcpStream::try_clone).collect::<io::Result<Vec<_>>>()?;
         Ok(Cuttable(Mutex::new(lines)))
     }
 
     /// Ends all of them, so that nobody waits for what does not come.
-    pub(in crate::run) fn cut(&self) {
+    pub(in crate::engine) fn cut(&self) {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().for_each(|line| drop(line.shutdown(Shutdown::Both)));
     }
@@ -83,7 +83,7 @@ fn quiet_about_broken_lines() {
 }
 
 /// Whether somebody panicked because a connection broke.
-pub(in crate::run) fn is_broken_line(panic: &(dyn Any + Send)) -> bool {
+pub(in crate::engine) fn is_broken_line(panic: &(dyn Any + Send)) -> bool {
     let said = panic
         .downcast_ref::<String>()
         .map(String::as_str)

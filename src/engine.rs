@@ -5,6 +5,20 @@
 //!                                   ^---- decisions, committed epoch, orders -----'  ^
 //!                                                                                    '-- requests -- handle
 //! ```
+//!
+//! ```no_run
+//! use kinetograph::config::Config;
+//! use kinetograph::engine::{self, Options};
+//!
+//! let options = Options { sources: vec!["videos".into()], ..Options::new("state") };
+//! let run = engine::start(&Config::default(), &options)?;
+//! run.add("test://camera?frames=endless")?;
+//! for event in run.events() {
+//!     println!("{event:?}: {:?}", run.status().phase);
+//! }
+//! println!("{}", run.join()?);
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 #[cfg(feature = "ingest")]
 pub mod board;
@@ -15,8 +29,6 @@ pub mod cluster;
 pub mod committer;
 #[cfg(feature = "ingest")]
 pub mod control;
-#[cfg(feature = "ingest")]
-pub mod engine;
 #[cfg(feature = "ingest")]
 pub mod events;
 #[cfg(feature = "ingest")]
@@ -34,6 +46,8 @@ pub mod report;
 #[cfg(feature = "ingest")]
 pub mod sources;
 #[cfg(feature = "ingest")]
+mod start;
+#[cfg(feature = "ingest")]
 pub mod status;
 #[cfg(feature = "ingest")]
 pub mod tallies;
@@ -45,6 +59,11 @@ pub mod worker;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "ingest")]
+pub use self::handle::RunHandle;
+#[cfg(feature = "ingest")]
+pub use self::start::{start, start_over, write_report};
 
 /// How epochs are cut and how far anything may run ahead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Options;
 use super::agreement::Agreement;
+use crate::engine::events;
+use crate::engine::member::Member;
+use crate::engine::parts::Parts;
 use crate::message::{receive, send};
-use crate::run::events;
-use crate::run::member::Member;
-use crate::run::parts::Parts;
 
 /// How often a process says that it is there.
 const ALIVE: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const GONE: Duration = Duration::from_secs(20);
 
 /// A message between a process and process 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::run) enum Message {
+pub(in crate::engine) enum Message {
     /// To process 0: through with an epoch; whether something was written, durably; epochs in a row with nothing to do.
     Closed(Epoch, bool, u64),
     /// From process 0: note durably that you are through with this epoch. To process 0: it is noted.
@@ -45,7 +45,7 @@ pub(in crate::run) enum Message {
 }
 
 /// How a committer tells what it committed.
-pub(in crate::run) enum Agreed {
+pub(in crate::engine) enum Agreed {
     /// It is the only one.
     Alone,
     /// With the committers of other processes.
@@ -58,7 +58,7 @@ pub(in crate::run) enum Agreed {
 }
 
 /// The connections of this process that agree on things, until it is dropped.
-pub(in crate::run) struct Link {
+pub(in crate::engine) struct Link {
     to: Sender<Message>,
     done: Receiver<()>,
     /// This process is over.
@@ -131,7 +131,7 @@ impl Link {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(in crate::run) fn start(
+    pub(in crate::engine) fn start(
         options: &Options,
         member: Member,
         lines: BTreeMap<usize, TcpStream>,
@@ -190,14 +190,14 @@ impl Link {
 
     /// Tells the others that this process ends before its time: for `reason`, or because somebody wants it so. When it is another that
     /// ended everything, all know.
-    pub(in crate::run) fn ends(&self, reason: Option<String>) {
+    pub(in crate::engine) fn ends(&self, reason: Option<String>) {
         if !self.ended.load(Ordering::Acquire) {
             let _ = self.to.send(Message::Ends(reason));
         }
     }
 
     /// Of process 0: tells the others that it is through. Of another: waits until process 0 is.
-    pub(in crate::run) fn wait_done(&self, process: usize, interrupted: &dyn Fn() -> bool) {
+    pub(in crate::engine) fn wait_done(&self, process: usize, interrupted: &dyn Fn() -> bool) {
         if process == 0 {
             let _ = self.to.send(Message::Done);
             return;

@@ -1,18 +1,4 @@
-//! The engine: started with a configuration, it runs until all is taken in or it is told to stop.
-//!
-//! ```no_run
-//! use kinetograph::config::Config;
-//! use kinetograph::run::{Options, engine};
-//!
-//! let options = Options { sources: vec!["videos".into()], ..Options::new("state") };
-//! let run = engine::start(&Config::default(), &options)?;
-//! run.add("test://camera?frames=endless")?;
-//! for event in run.events() {
-//!     println!("{event:?}: {:?}", run.status().phase);
-//! }
-//! println!("{}", run.join()?);
-//! # Ok::<(), anyhow::Error>(())
-//! ```
+//! Starting a run.
 //!
 //! A run has five steps, a file each: [`open`] finds the sources and the other processes, [`restore`] reads what the state holds,
 //! [`begin`] starts the threads, [`watch`] waits for their end, [`summary`] makes the report.
@@ -31,11 +17,10 @@ use std::time::Instant;
 use anyhow::Context;
 use crossbeam::channel::{Receiver, bounded};
 
-pub use super::handle::RunHandle;
-
 use self::open::Prepared;
 use super::Options;
 use super::control::Request;
+use super::handle::RunHandle;
 use super::parts::Parts;
 use super::report::Report;
 use crate::config::Config;
