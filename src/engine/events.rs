@@ -109,6 +109,7 @@ pub struct Events {
 struct Hub {
     listeners: Vec<Sender<Event>>,
     last: VecDeque<Event>,
+    closed: bool,
 }
 
 impl Events {
@@ -129,8 +130,8 @@ impl Events {
         hub.last.push_back(event);
     }
 
-    /// A new listener: the last events so far, then all that come. One that does not keep up misses some, which is
-    /// [counted](Events::missed).
+    /// A new listener: the last events so far, then all that come, then the end of the channel when the run is over. One that does
+    /// not keep up misses some, which is [counted](Events::missed).
     pub fn listen(&self) -> Receiver<Event> {
         let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
         let (to, events) = bounded(CAPACITY);
@@ -138,8 +139,17 @@ impl Events {
             // There is room: fewer are remembered than may wait.
             let _ = to.try_send(event.clone());
         }
-        hub.listeners.push(to);
+        if !hub.closed {
+            hub.listeners.push(to);
+        }
         events
+    }
+
+    /// Says that nothing more comes: the run is over.
+    pub fn close(&self) {
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        hub.closed = true;
+        hub.listeners.clear();
     }
 
     /// Events that a listener missed because it did not keep up, over all listeners.
@@ -175,5 +185,8 @@ mod tests {
         drop(late);
         events.tell(notice(0));
         assert_eq!(events.hub.lock().unwrap().listeners.len(), 2);
+        events.close();
+        assert_eq!(awake.iter().last(), Some(notice(0)), "the channel ends with the run");
+        assert_eq!(events.listen().iter().count(), REMEMBERED);
     }
 }

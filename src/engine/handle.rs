@@ -133,7 +133,7 @@ impl RunHandle {
         self.parts.status_of_trainer()
     }
 
-    /// What happens: the last events so far, then all that come. The channel is bounded, and the run does not wait for whoever
+    /// What happens: the last events so far, then all that come, then the end of the channel with the run's. The channel is bounded, and the run does not wait for whoever
     /// listens: one who does not keep up misses some, which [`Status::events_missed`] counts.
     pub fn events(&self) -> Receiver<Event> {
         self.parts.events.listen()

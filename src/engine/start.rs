@@ -52,7 +52,11 @@ pub fn start_over(state: State, config: &Config, options: &Options) -> anyhow::R
     let (requests_in, requests) = bounded(REQUESTS);
     let thread = {
         let (parts, options) = (parts.clone(), options.clone());
-        let run = move || run(prepared, &options, &parts, requests, start);
+        let run = move || {
+            let report = run(prepared, &options, &parts, requests, start);
+            parts.events.close();
+            report
+        };
         thread::Builder::new().name("engine".into()).spawn(run)?
     };
     Ok(RunHandle::new(place, config, options, parts, requests_in, thread))
