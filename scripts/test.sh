@@ -8,8 +8,6 @@ run() { "$@" 2>&1 | tee -a "$log"; return "${PIPESTATUS[0]}"; }
 
 status=0
 run cargo test --workspace --no-fail-fast || status=1
-# In the workspace libtorch is a kernel of the graph's, too; here it is not.
-run cargo test -p kinetograph-dataflows --lib graph::product || status=1
 # The trainer must build where there is libtorch and no GStreamer.
 run cargo check --quiet --no-default-features --features train || status=1
 

@@ -27,7 +27,6 @@ use crate::config::Config;
 use crate::export::folder::Folder;
 use crate::export::table::Tsv;
 use crate::export::{files, tensors};
-use crate::kernel;
 use crate::peak_rss::peak_rss_bytes;
 use crate::turn::{Given, Graph, Labels};
 use crate::verify::Rules;
@@ -145,7 +144,7 @@ impl Bench {
         Ok(Bench {
             names: Names::default(),
             row_of: HashMap::new(),
-            graph: Graph::start(workers, &kernel::ready(config, workers)?, Labels::default())?,
+            graph: Graph::start(workers, &config.graph, Labels::default())?,
             held: Held::default(),
             codebook: Codebook::default(),
             deciding: Deciding::new(config.graph.neighbours.clone()),

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use crate::engine;
 
+mod old_keys;
 mod ranges;
 
 /// Environment variables that set something begin with this: `KINETOGRAPH_TRACK__FRAMES=15` sets `track.frames`.
@@ -173,7 +174,8 @@ impl Config {
         }
     }
 
-    fn overlaid(&self, over: Table, place: &str) -> Result<Config, ConfigError> {
+    fn overlaid(&self, mut over: Table, place: &str) -> Result<Config, ConfigError> {
+        old_keys::read(&mut over);
         let mut table = self.table();
         overlay(&mut table, over, "");
         table.try_into().map_err(|e: toml::de::Error| ConfigError::Wrong {
@@ -194,7 +196,7 @@ pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> 
     }
     settings.insert("embed space".to_string(), space.to_string());
     // How lists are computed changes nothing in them.
-    for of_no_effect in ["storage", "sketching", "kernel", "shares", "threads"] {
+    for of_no_effect in ["storage", "sketching", "shares", "threads"] {
         settings.remove(&format!("graph.neighbours.{of_no_effect}"));
     }
     // Nodes are found on frames of that size.

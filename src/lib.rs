@@ -14,7 +14,6 @@ pub mod export;
 pub mod feed;
 pub mod forget;
 pub mod gallery;
-pub mod kernel;
 pub mod lock;
 mod message;
 pub mod peak_rss;

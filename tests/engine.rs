@@ -83,7 +83,7 @@ fn the_same_files_give_the_same_graph_on_one_two_and_three_workers() {
 }
 
 #[test]
-fn a_state_in_half_precision_is_the_same_on_any_workers_and_goes_on_with_any_kernel() {
+fn a_state_in_half_precision_is_the_same_on_any_workers_and_goes_on_however_rows_are_stored() {
     let videos = Videos::find();
     let files = videos.short();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -95,10 +95,9 @@ fn a_state_in_half_precision_is_the_same_on_any_workers_and_goes_on_with_any_ker
     check_export(&at_once, &dir.path().join("export"));
     // One video at a time, so that the later runs begin with what is stored.
     let by_and_by = dir.path().join("by and by");
-    let kernel = if cfg!(feature = "train") { "torch" } else { "own" };
     for (at, file) in files.iter().enumerate() {
-        let kernel = format!("graph.neighbours.kernel={}", if at == 0 { "own" } else { kernel });
-        done(&run(&by_and_by, &[file], &[&halves[..], &["--set", &kernel]].concat()));
+        let stored = ["graph.neighbours.storage=f32", "graph.neighbours.storage=words"][at.min(1)];
+        done(&run(&by_and_by, &[file], &[&halves[..], &["--set", stored]].concat()));
     }
     verify(&by_and_by);
     assert!(stats(&by_and_by)["lists"].as_u64().unwrap() > 0, "no lists: the test shows nothing");

@@ -57,8 +57,6 @@ impl Config {
         }
         #[cfg(feature = "ingest")]
         self.ingest.check().map_err(|error| error.to_string())?;
-        let kernel = self.graph.neighbours.kernel.check();
-        kernel.map_err(|error| format!("graph.neighbours.kernel: {error}"))?;
         self.train.check()
     }
 }
@@ -121,19 +119,5 @@ mod tests {
         }
         #[cfg(feature = "ingest")]
         assert!(with("ingest.max_side=0").unwrap_err().contains("max_side"));
-    }
-
-    #[test]
-    fn a_kernel_this_program_was_built_without_is_told_of_when_it_is_asked_for() {
-        let asked = with("graph.neighbours.kernel=torch");
-        if cfg!(feature = "train") {
-            assert!(asked.unwrap().to_toml().contains("kernel = \"torch\""));
-        } else {
-            let error = asked.unwrap_err();
-            assert!(error.contains("graph.neighbours.kernel") && error.contains("`train`"), "{error}");
-        }
-        assert!(with("graph.neighbours.kernel=mine").unwrap_err().contains("mine"));
-        // A state that another program made with it can be read.
-        assert!(Config::parse("[graph.neighbours]\nkernel = \"torch\"", "here").is_ok());
     }
 }

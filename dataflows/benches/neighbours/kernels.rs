@@ -1,13 +1,11 @@
-//! The product against two GEMM crates and, with the feature `torch`, against libtorch's: 192 new vectors with 20 000 rows.
+//! The product against two GEMM crates: 192 new vectors with 20 000 rows.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-#[cfg(feature = "torch")]
-use kinetograph_dataflows::graph::product::Device;
 use kinetograph_dataflows::graph::product::bound::{error, lowered, norm};
-use kinetograph_dataflows::graph::product::{Hit, KernelKind, Late, Lates, Rows, Storage};
+use kinetograph_dataflows::graph::product::{Hit, Late, Lates, Rows, Storage};
 use kinetograph_dataflows::graph::score::score;
 use serde_json::{Map, json};
 
@@ -21,16 +19,9 @@ const ROWS_HELD: usize = 20_000;
 const LATES: usize = 192;
 const ROUNDS: usize = 5;
 
-/// Kernels behind the product's seam.
-const KERNELS: &[(&str, KernelKind, Storage)] = &[
-    ("ours_f32", KernelKind::Own, Storage::F32),
-    ("ours_f16", KernelKind::Own, Storage::F16),
-    ("ours_bytes", KernelKind::Own, Storage::Bytes),
-    #[cfg(feature = "torch")]
-    ("torch_f32", KernelKind::Torch(Device::Cpu), Storage::F32),
-    #[cfg(feature = "torch")]
-    ("torch_f16", KernelKind::Torch(Device::Cpu), Storage::F16),
-];
+/// How the product keeps rows.
+const STORED: [(&str, Storage); 3] =
+    [("ours_f32", Storage::F32), ("ours_f16", Storage::F16), ("ours_bytes", Storage::Bytes)];
 /// Crates that only multiply, and write all scores down.
 const CRATES: [(&str, Gemm); 2] = [("gemm", with_gemm), ("matrixmultiply", with_matrixmultiply)];
 
@@ -47,11 +38,11 @@ pub(crate) fn compare() {
         let flops = 2.0 * (rows * LATES * d) as f64;
         for threads in 1..=2 {
             let crates = if threads == 1 { &CRATES[..] } else { &[] };
-            let mut best = vec![f64::INFINITY; KERNELS.len() + crates.len()];
+            let mut best = vec![f64::INFINITY; STORED.len() + crates.len()];
             for _ in 0..ROUNDS {
-                let (kernels, others) = best.split_at_mut(KERNELS.len());
-                for (best, (_, kernel, storage)) in kernels.iter_mut().zip(KERNELS) {
-                    *best = best.min(seconds(held, lates, *kernel, *storage, threads));
+                let (ours, others) = best.split_at_mut(STORED.len());
+                for (best, (_, storage)) in ours.iter_mut().zip(STORED) {
+                    *best = best.min(seconds(held, lates, storage, threads));
                 }
                 for (best, (_, product)) in others.iter_mut().zip(crates) {
                     let begun = Instant::now();
@@ -59,7 +50,7 @@ pub(crate) fn compare() {
                     *best = best.min(begun.elapsed().as_secs_f64());
                 }
             }
-            let names = KERNELS.iter().map(|kernel| kernel.0).chain(crates.iter().map(|other| other.0));
+            let names = STORED.iter().map(|stored| stored.0).chain(crates.iter().map(|other| other.0));
             let mut told = Map::new();
             told.insert("what".into(), json!("kernels"));
             told.insert("d".into(), json!(d));
@@ -75,12 +66,12 @@ pub(crate) fn compare() {
     }
 }
 
-/// Equal answers first: every fast score of ours is within rounding of the crates', and all kernels propose the same pairs
-/// whose canonical scores reach a floor, one in a thousand.
+/// Equal answers first: every fast score of ours is within rounding of the crates', and however rows are stored they propose
+/// the same pairs whose canonical scores reach a floor, one in a thousand.
 fn equal(held: &Vectors, lates: &Vectors, (held_flat, lates_flat): (&[f32], &[f32]), out: &mut [f32]) {
     let d = held[0].len();
     let mut ours = vec![f32::NAN; out.len()];
-    for hit in hits(held, lates, KernelKind::Own, Storage::F32, f32::NEG_INFINITY).0 {
+    for hit in hits(held, lates, Storage::F32, f32::NEG_INFINITY).0 {
         ours[hit.late * held.len() + hit.row] = hit.fast;
     }
     for (name, product) in CRATES {
@@ -89,13 +80,13 @@ fn equal(held: &Vectors, lates: &Vectors, (held_flat, lates_flat): (&[f32], &[f3
     }
     let rank = ours.len() / 1000;
     let floor = *ours.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1;
-    let pairs = |kernel: KernelKind, storage| {
+    let pairs = |storage: Storage| {
         // The bound is that of the furthest stored row.
-        let off = hits(held, &lates[..1], kernel, storage, f32::INFINITY).1;
+        let off = hits(held, &lates[..1], storage, f32::INFINITY).1;
         let longest = held.iter().chain(lates).map(|v| norm(v)).fold(0.0, f64::max);
-        let arithmetic = kept(&lates[..1], kernel, storage).0.arithmetic(kernel);
+        let arithmetic = kept(&lates[..1], storage).0.arithmetic();
         let error = error(&arithmetic, d, longest, off) + 2.0 * off as f32;
-        let (hits, _) = hits(held, lates, kernel, storage, lowered(floor, error));
+        let (hits, _) = hits(held, lates, storage, lowered(floor, error));
         let mut pairs: Vec<_> = hits
             .into_iter()
             .filter(|hit| score(&lates[hit.late], &held[hit.row]).0 >= floor)
@@ -104,27 +95,26 @@ fn equal(held: &Vectors, lates: &Vectors, (held_flat, lates_flat): (&[f32], &[f3
         pairs.sort_unstable();
         pairs
     };
-    let expected = pairs(KernelKind::Own, Storage::F32);
+    let expected = pairs(Storage::F32);
     assert!(expected.len() > rank / 2, "{} of {rank}", expected.len());
-    for (name, kernel, storage) in KERNELS {
-        assert_eq!(pairs(*kernel, *storage), expected, "{name}, d {d}");
+    for (name, storage) in STORED {
+        assert_eq!(pairs(storage), expected, "{name}, d {d}");
     }
 }
 
-/// `vectors` as the kernel keeps them, and how far the furthest is from what it is.
-fn kept(vectors: &Vectors, kernel: KernelKind, storage: Storage) -> (Rows, f64) {
-    let mut rows = Rows::new(vectors[0].len(), true, storage, kernel);
+/// `vectors` as the product keeps them, and how far the furthest is from what it is.
+fn kept(vectors: &Vectors, storage: Storage) -> (Rows, f64) {
+    let mut rows = Rows::new(vectors[0].len(), true, storage);
     let off = vectors.iter().map(|row| rows.push(row)).fold(0.0, f64::max);
     (rows, off)
 }
 
-fn of(vectors: &Vectors, rows: usize, floor: f32, kernel: KernelKind, storage: Storage) -> Lates {
+fn of(vectors: &Vectors, rows: usize, floor: f32, storage: Storage) -> Lates {
     let limits = vec![Late { rows, floor }; vectors.len()];
-    kept(vectors, kernel, storage).0.lates(0..vectors.len(), limits)
+    kept(vectors, storage).0.lates((0..vectors.len()).zip(limits))
 }
 
-fn propose(lates: &mut Lates, rows: &mut Rows, floor: f32) -> Vec<Hit> {
-    rows.settle();
+fn propose(lates: &mut Lates, rows: &Rows, floor: f32) -> Vec<Hit> {
     let (floors, mut hits, mut from) = (vec![floor; rows.places()], Vec::new(), Some(0));
     while let Some(first) = from {
         from = lates.propose(rows, first, &floors, &mut hits);
@@ -136,38 +126,27 @@ fn propose(lates: &mut Lates, rows: &mut Rows, floor: f32) -> Vec<Hit> {
 fn hits(
     held: &Vectors,
     lates: &Vectors,
-    kernel: KernelKind,
     storage: Storage,
     floor: f32,
 ) -> (Vec<Hit>, f64) {
-    let (mut rows, off) = kept(held, kernel, storage);
-    (propose(&mut of(lates, held.len(), floor, kernel, storage), &mut rows, f32::INFINITY), off)
+    let (rows, off) = kept(held, storage);
+    (propose(&mut of(lates, held.len(), floor, storage), &rows, f32::INFINITY), off)
 }
 
-/// A product with the comparison of every score with two floors, which the crates' figures leave out. Ours deals rows out to
-/// its threads, as workers do; libtorch has threads of its own.
-fn seconds(held: &Vectors, lates: &Vectors, kernel: KernelKind, storage: Storage, threads: usize) -> f64 {
-    let dealt = match kernel {
-        KernelKind::Own => threads,
-        KernelKind::Torch(_) => {
-            #[cfg(feature = "torch")]
-            tch::set_num_threads(threads as i32);
-            1
-        }
-    };
+/// A product with the comparison of every score with two floors, which the crates' figures leave out. Rows are dealt out to
+/// threads.
+fn seconds(held: &Vectors, lates: &Vectors, storage: Storage, threads: usize) -> f64 {
     let mut shares: Vec<_> = held
-        .chunks(held.len().div_ceil(dealt))
-        .map(|share| (kept(share, kernel, storage).0, of(lates, share.len(), 2.0, kernel, storage)))
+        .chunks(held.len().div_ceil(threads))
+        .map(|share| (kept(share, storage).0, of(lates, share.len(), 2.0, storage)))
         .collect();
-    // What waits goes to its place.
-    shares.iter_mut().for_each(|(rows, _)| drop(rows.lates(0..1, vec![Late { rows: 0, floor: 2.0 }])));
     let begun = Instant::now();
     thread::scope(|scope| {
         let (first, others) = shares.split_first_mut().expect("a thread");
         for (rows, lates) in others {
             scope.spawn(move || assert_eq!(propose(lates, rows, 2.0), []));
         }
-        assert_eq!(propose(&mut first.1, &mut first.0, 2.0), []);
+        assert_eq!(propose(&mut first.1, &first.0, 2.0), []);
     });
     begun.elapsed().as_secs_f64()
 }

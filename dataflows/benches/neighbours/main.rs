@@ -1,17 +1,16 @@
 //! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
 //!
 //! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
-//! - `kernels`: the product against two GEMM crates on one thread, and with the feature `torch` against libtorch's on one and two
+//! - `kernels`: the product against two GEMM crates on one thread, and on two by itself
 //! - `memory NODES D DIRECTIONS`: bytes a node that vectors, search, places and policy keep with half-precision vectors, the product
 //!   seeing so many directions of them (0: what measures best)
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W] [load=N]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [threaded] [halves] [within=W] [load=N]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, of one worker with as many threads), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
 //!   never their shadows. `shared`: the workers share every cell.
 //!   `within=W`: into others only within W times the distance to the own cell's centroid. `threaded`: one worker with as many threads. `halves`: vectors are kept in half
 //!   precision, and left so rounded for other programs.
 //!   `load=N`: so many rows an epoch while loading, instead of 2,000.
-//!   `torch` (with that feature): libtorch multiplies
 //!
 //! Lists are compared with a search row by row before a figure is printed. Vectors and lists are left in `target/bench`,
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
@@ -32,7 +31,7 @@ use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 
-use kinetograph_dataflows::graph::product::{Device, KernelKind, Sketching};
+use kinetograph_dataflows::graph::product::Sketching;
 use kinetograph_dataflows::graph::vector::Precision;
 
 fn main() {
@@ -49,11 +48,6 @@ fn main() {
     let shared = words.pop_if(|word| word == "shared").is_some();
     let whole = words.pop_if(|word| word == "whole").is_some();
     let sketching = if whole { Sketching::Never } else { Sketching::Measured };
-    let kernel = match words.pop_if(|word| word == "torch") {
-        Some(_) => KernelKind::Torch(Device::Cpu),
-        None => KernelKind::Own,
-    };
-    kernel.check().expect("the feature `torch`");
     let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
     let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse().expect("a number")).collect();
     let rates = |[rows, d, workers, cap, look_into, inserts, batch]: [usize; 7]| {
@@ -72,7 +66,6 @@ fn main() {
             shared,
             threaded,
             precision,
-            kernel,
         });
     };
     match (words.first().map(String::as_str), &numbers[..]) {
@@ -85,7 +78,7 @@ fn main() {
         (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         (Some("memory"), &[nodes, d, directions]) => tell(memory::measure(nodes, d, directions).to_string()),
         _ => panic!(
-            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [torch] [whole] [shared] [threaded] [halves] [within=W] [load=N]"
+            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [threaded] [halves] [within=W] [load=N]"
         ),
     }
 }

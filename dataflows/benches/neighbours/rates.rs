@@ -13,7 +13,7 @@ use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
-use kinetograph_dataflows::graph::product::{KernelKind, Sketching};
+use kinetograph_dataflows::graph::product::Sketching;
 use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
@@ -46,7 +46,6 @@ pub(crate) struct Task {
     pub(crate) threaded: bool,
     /// How vectors are kept.
     pub(crate) precision: Precision,
-    pub(crate) kernel: KernelKind,
 }
 
 impl Task {
@@ -180,13 +179,12 @@ pub(crate) fn measure(task: &Task) {
         shared,
         threaded,
         precision,
-        kernel,
     } = task;
     let of = if file.is_some() { "file" } else { "clustered" };
     let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "load": {load}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "kernel": "{kernel:?}", "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "load": {load}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
@@ -255,7 +253,6 @@ fn run(
         look_into: task.look_into,
         look_within: task.look_within,
         sketching: task.sketching,
-        kernel: task.kernel,
         shares: if task.shared { task.workers } else { 1 },
         threads: task.threads().1,
         ..Settings::default()

@@ -7,7 +7,7 @@ pub use deciding::Deciding;
 use serde::{Deserialize, Serialize};
 
 use super::looks::Looks;
-use super::product::{KernelKind, Sketching, Storage};
+use super::product::{Sketching, Storage};
 
 /// Settings of cells, neighbours and groups. The same settings and the same log give the same graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,8 +26,6 @@ pub struct Settings {
     pub codebook: CodebookKind,
     /// How a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
     pub storage: Storage,
-    /// What computes that product. Whether this program has it, [`KernelKind::check`] tells. The lists are the same with any.
-    pub kernel: KernelKind,
     /// What that product sees of a vector: shadows on a few directions cost less where vectors are alike. The lists are the
     /// same with any.
     pub sketching: Sketching,
@@ -83,7 +81,6 @@ impl Default for Settings {
             look_within: 0.0,
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
             storage: Storage::default(),
-            kernel: KernelKind::Own,
             sketching: Sketching::Measured,
             shares: 1,
             threads: 0,

@@ -5,14 +5,12 @@
 //! one, and whoever uses it compares with floors lowered by that much ([`bound::lowered`]): what is dropped could
 //! not have mattered, and what is left is scored again by [`score`](super::score::score).
 //!
-//! A cell does not see which kernel multiplies: it keeps [`Rows`], and some of them are [`Lates`] that meet others. That may be
-//! the one above or, with the feature `torch`, libtorch's, on a GPU if there is one.
+//! A cell does not see how rows are kept: it keeps [`Rows`], and some of them are [`Lates`] that meet others.
 
 mod basis;
 mod batch;
 pub mod bound;
 mod deeper;
-mod kind;
 mod panels;
 mod rows;
 mod sketch;
@@ -20,21 +18,16 @@ mod slabs;
 mod steps;
 mod steps_tile;
 mod tile;
-#[cfg(feature = "torch")]
-mod torch;
 
 pub use basis::Basis;
 pub use batch::{Batch, Hit, Late};
 pub use deeper::Deeper;
-pub use kind::{Device, KernelKind, NotBuilt};
 pub use panels::{Panels, Storage};
 pub use rows::{Lates, Rows, Shared};
 pub use sketch::{Seen, Sketch, Sketched, Sketching};
 pub use steps::{StepBatch, StepPanels, Width};
 pub use steps_tile::StepsKernel;
 pub use tile::{Kernel, LATES, ROWS, Tile};
-#[cfg(feature = "torch")]
-pub use torch::{Tensors, TorchBatch};
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,6 @@ use crate::engine::member::Member;
 use crate::engine::parts::Parts;
 use crate::engine::report::FailedSource;
 use crate::engine::sources::Enlisted;
-use crate::kernel;
 use crate::state::State;
 
 /// A state and settings that fit each other.
@@ -40,7 +39,7 @@ impl Prepared {
     pub(super) fn check(state: State, config: &Config, options: &Options) -> anyhow::Result<Self> {
         let embedder = crate::embed::choice::embedder(&config.embed)?;
         let workers = options.workers.max(1);
-        let graph = kernel::ready(config, workers)?;
+        let graph = config.graph.clone();
         let member = member(config, options, workers)?;
         // Sources are kept once all processes have met.
         let new = state.view()?.sources()?.is_empty();

@@ -335,7 +335,6 @@ impl CellIndex {
     fn listing(&self, gone: &Gone) -> Vec<NodeId> {
         let has = |(_, body): &(&Head, &Body)| body.best.has(|node| gone.has(node));
         if let [Part { heads, bodies, rows, floors, .. }] = &self.parts[..]
-            && let Some(rows) = rows.shared()
             && gone.len() * self.sketch.values(self.length) <= LOOK_INTO_LISTS
         {
             let places = gone.iter().filter_map(|id| Some(self.slots.get(&id)?.1));
@@ -344,7 +343,7 @@ impl CellIndex {
             let mut reached = vec![false; heads.len()];
             let (mut hits, mut from) = (Vec::new(), Some(0));
             while let Some(at) = from {
-                from = batch.propose_shared(rows, at, floors, &mut hits);
+                from = batch.propose(rows, at, floors, &mut hits);
                 hits.drain(..).for_each(|hit| reached[hit.row] = true);
             }
             let members = heads.iter().zip(bodies).zip(reached);
@@ -423,7 +422,7 @@ impl CellIndex {
     fn reach_to(&mut self, reach: Reach) {
         self.reach = reach;
         let Some(part) = self.parts.first() else { return };
-        let by = part.rows.arithmetic(self.rules.kernel);
+        let by = part.rows.arithmetic();
         self.error = self.sketch.error(&by, self.length, reach.norm, reach.longest, reach.off);
         self.second_error = self.sketch.second_error(&by, reach.norm, reach.longest, reach.off);
         for part in &mut self.parts {

@@ -61,7 +61,6 @@ impl CellIndex {
     /// Offers every pair with a new member to both sides. Returns how many pairs there were; the lists before go to `before`, but for
     /// those that are remembered already.
     pub(super) fn offer_all(&mut self, news: &News, before: &mut Vec<Offered>) -> u64 {
-        self.parts.iter_mut().for_each(|part| part.rows.settle());
         let mut scored = 0;
         for part in 0..self.parts.len() {
             let other = self.share.meets(part);
@@ -110,18 +109,10 @@ impl CellIndex {
     fn meet_at_once(&self, mut meetings: Vec<Meeting>, part: usize, other: usize) -> Vec<Met> {
         let (rows, floors) = (&self.parts[other].rows, &self.parts[other].floors);
         let ground = self.ground(part, other);
-        let Some(shared) = rows.shared() else {
-            let meet = |meeting| {
-                ground.meet(meeting, Cow::Borrowed(floors), |batch, from, floors, hits| {
-                    batch.propose(rows, from, floors, hits)
-                })
-            };
-            return meetings.into_iter().map(|meeting| meet(meeting).0).collect();
-        };
         let meet = |meeting| {
             ground
                 .meet(meeting, Cow::Borrowed(floors), |batch, from, floors, hits| {
-                    batch.propose_shared(shared, from, floors, hits)
+                    batch.propose(rows, from, floors, hits)
                 })
                 .0
         };
@@ -178,13 +169,13 @@ impl CellIndex {
         rows: impl Fn(usize) -> usize,
     ) -> Meeting {
         let Part { heads, bodies, floors, .. } = &self.parts[part];
-        let limits = lates.clone().map(|at| Late { rows: rows(at), floor: floors[at] }).collect();
+        let limits = lates.clone().map(|at| Late { rows: rows(at), floor: floors[at] });
         let draft = |at: usize| {
             let new = heads[at].query == Role::New;
             new.then(|| Draft::new(self.rules.full, bodies[at].floor(&heads[at], self.rules.k)))
         };
         let drafts = lates.clone().map(draft).collect();
-        let batch = self.parts[part].rows.lates(lates.clone(), limits);
+        let batch = self.parts[part].rows.lates(lates.clone().zip(limits));
         Meeting { lates, first, batch, drafts }
     }
 

@@ -1,7 +1,7 @@
 //! What the lists of a cell follow.
 
 use super::super::policy::Settings;
-use super::super::product::{KernelKind, Rows, Sketch, Sketching, Storage};
+use super::super::product::{Rows, Sketch, Sketching, Storage};
 use crate::id::NodeId;
 
 /// What lists in a cell follow.
@@ -19,8 +19,6 @@ pub(super) struct Rules {
     pub(super) threads: usize,
     /// How rows are kept for the product.
     pub(super) storage: Storage,
-    /// What multiplies them.
-    pub(super) kernel: KernelKind,
     /// What the product sees of them.
     pub(super) sketching: Sketching,
 }
@@ -34,14 +32,13 @@ impl Rules {
             min_rows: settings.min_cell(),
             threads: settings.threads_of(workers),
             storage: settings.storage,
-            kernel: settings.kernel,
             sketching: settings.sketching,
         }
     }
 
     /// No rows yet, of vectors of `d` values as `sketch` has them.
     pub(super) fn rows(&self, d: usize, sketch: &Sketch) -> Rows {
-        Rows::new(sketch.values(d), sketch.is_whole(), self.storage, self.kernel)
+        Rows::new(sketch.values(d), sketch.is_whole(), self.storage)
     }
 
     /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.

@@ -14,7 +14,7 @@ use timely::dataflow::operators::probe::Handle;
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
-use super::super::product::{KernelKind, Sketching, Storage};
+use super::super::product::{Sketching, Storage};
 use super::super::vector::{Precision, Vector};
 use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
@@ -231,23 +231,14 @@ fn at_every_epoch_all_is_as_recomputed() {
             let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
-            for kernel in KernelKind::all_here() {
-                let what = format!(
-                    "{workers} workers, {threads} threads, {look_into} cells within {look_within}, k {k}, {at_once} epochs at once, {shares} shares, {storage:?}, {sketching:?}, {kernel:?}"
-                );
-                let settings = Settings {
-                    look_within,
-                    shares,
-                    threads,
-                    storage,
-                    sketching,
-                    kernel,
-                    ..settings(k, look_into)
-                };
-                let outputs = run(&steps, &settings, workers, at_once);
-                assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
-                assert_as_recomputed(&steps, &settings, &outputs, &what);
-            }
+            let what = format!(
+                "{workers} workers, {threads} threads, {look_into} cells within {look_within}, k {k}, {at_once} epochs at once, {shares} shares, {storage:?}, {sketching:?}"
+            );
+            let settings =
+                Settings { look_within, shares, threads, storage, sketching, ..settings(k, look_into) };
+            let outputs = run(&steps, &settings, workers, at_once);
+            assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
+            assert_as_recomputed(&steps, &settings, &outputs, &what);
         }
     }
 }

@@ -9,8 +9,8 @@
 //! - The canonical sum rounds a product, adds it to its lane (d / 16 additions, one more for the rest) and adds the lanes
 //!   up (4 additions): m <= d / 16 + 6.
 //! - The fast sum, fused or not: m <= d + 1. Nothing is said of its order: whatever tree adds up d products, no product goes
-//!   through more than d - 1 additions (and sums that begin at 0 add it without rounding). So this is our own kernel's bound, and that
-//!   of any other that multiplies and adds f32 as IEEE 754 has it, however it blocks and splits.
+//!   through more than d - 1 additions (and sums that begin at 0 add it without rounding). So this is the bound of
+//!   anything that multiplies and adds f32 as IEEE 754 has it, however it blocks and splits.
 //!
 //! So the two differ by at most (g(d + 1) + g(d / 16 + 6)) |a| |b| + 2 d 2^-150 (1 + g), as long as nothing overflows: vectors are no longer than
 //! [`LONGEST`], else they are no nodes. Values that half precision does not hold are stored as infinite ones, further off than any bound; then every
@@ -19,17 +19,6 @@
 //! Rows stored in fewer bits are other vectors: b' for b. Then a b' is off by another |a| |b - b'|, where |b - b'| is not
 //! estimated but measured when b is stored; it is 0 when b's values have an exact half-precision form. Where a is stored, too, it is
 //! a' b', off by |a - a'| |b'| more.
-//!
-//! # Kernels that are not ours
-//!
-//! - One that takes what is below v = 2^-126, the least normal value, for 0 is off by v for each product and each sum, and by v |b_i| and
-//!   v |a_i| for the values: by 2 d v (1 + N) where N is the longest length, and we allow twice that.
-//! - Tensor cores may take only the first 10 bits of a mantissa (TF32), cut or rounded: each value is off by t = 2^-10 of itself, a product by
-//!   2 t + t^2. They add p >= 4 products to a sum at once; all of these are cut at the last bit of the largest, and so is what comes out (Fasi, Higham,
-//!   Mikaitis and Pranesh, Numerical behavior of NVIDIA tensor cores, PeerJ Computer Science 7, 2021). Each cut is at most 2 u sum |a_i b_i|,
-//!   each product is cut once and each of d / 4 + 1 sums twice: (d + d / 2 + 2) 2 u < 4 (d + 1) u, so m = 4 (d + 1) covers it.
-//!   Whether libtorch lets them is not ours alone to say (the process's environment can: `TORCH_ALLOW_TF32_CUBLAS_OVERRIDE`), and
-//!   to propose more is always safe: a GPU is taken to use them.
 //!
 //! # Shadows
 //!
@@ -71,32 +60,23 @@ const SLACK: f64 = 1.0 + 1e-10;
 /// What a kernel may make of a sum of products.
 #[derive(Clone, Copy, Debug)]
 pub struct Arithmetic {
-    /// How far a value may be from itself when it is multiplied, as a part of it (t).
-    cut: f64,
     /// How many roundings an addition counts for.
     roundings: usize,
-    /// The largest value that may be taken for 0 (v).
+    /// How far a product may be off beside its roundings (v).
     vanishing: f64,
 }
 
 impl Arithmetic {
     /// Multiplies and adds f32 as IEEE 754 has it, fused or not, in any order.
-    pub const IEEE: Self = Arithmetic { cut: 0.0, roundings: 1, vanishing: 0.0 };
-    /// The same but for values that are not normal, which may be taken for 0.
-    pub const NORMAL: Self = Arithmetic { vanishing: f32::MIN_POSITIVE as f64, ..Self::IEEE };
+    pub const IEEE: Self = Arithmetic { roundings: 1, vanishing: 0.0 };
     /// Sums whole numbers exactly. The sum, the product of both vectors' scales and what comes of the two are rounded: three times, which
     /// two roundings for each of d + 1 >= 2 additions cover. A product of scales that is no normal value is off by 2^-150, and the sum counts
     /// less than 2^31 of it: by less than v = 2^-119.
-    pub const STEPS: Self =
-        Arithmetic { cut: 0.0, roundings: 2, vanishing: f32::MIN_POSITIVE as f64 * 128.0 };
-    /// What a GPU may do at worst: values cut to 10 bits of mantissa, and sums cut, not rounded.
-    pub const TENSOR_CORES: Self = Arithmetic { cut: 1.0 / 1024.0, roundings: 4, ..Self::NORMAL };
+    pub const STEPS: Self = Arithmetic { roundings: 2, vanishing: f32::MIN_POSITIVE as f64 * 128.0 };
 
     /// How far the fast score of two vectors of `d` values, neither longer than `norm`, can be from their product.
     fn off(&self, d: usize, norm: f64) -> f64 {
-        let cut = 2.0 * self.cut + self.cut * self.cut;
-        let part = cut + gamma(self.roundings * (d + 1)) * (1.0 + cut);
-        part * norm * norm + 4.0 * d as f64 * self.vanishing * (1.0 + norm)
+        gamma(self.roundings * (d + 1)) * norm * norm + 4.0 * d as f64 * self.vanishing * (1.0 + norm)
     }
 }
 

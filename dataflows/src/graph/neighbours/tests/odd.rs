@@ -8,7 +8,7 @@ use rand_pcg::Pcg64;
 use super::super::super::node::Row;
 use super::super::super::policy::Settings;
 use super::super::super::product::bound::LONGEST;
-use super::super::super::product::{KernelKind, Sketching, Storage};
+use super::super::super::product::{Sketching, Storage};
 use super::super::super::vector::{Precision, Vector};
 use super::super::super::{Epoch, cells::Misfit};
 use super::{Step, assert_as_recomputed, at, row, run, settings};
@@ -93,18 +93,16 @@ fn lists_of_odd_vectors_are_exact() {
             }
             steps.push(step);
         }
-        for kernel in KernelKind::all_here() {
-            for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
-                let sketching =
-                    [Sketching::Never, Sketching::First(2), Sketching::Twice(1, 3)][rng.random_range(0..3)];
-                let (threads, shares) = (rng.random_range(1..=3), rng.random_range(1..=2));
-                let k = [1, 3, 50][rng.random_range(0..3)];
-                let settings = Settings { threads, shares, storage, sketching, kernel, ..settings(k, 1) };
-                let outputs = run(&steps, &settings, shares, 2);
-                assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default());
-                let what = format!("{kind:?}, d {d}, {storage:?}, {sketching:?}, k {k}, {kernel:?}");
-                assert_as_recomputed(&steps, &settings, &outputs, &what);
-            }
+        for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
+            let sketching =
+                [Sketching::Never, Sketching::First(2), Sketching::Twice(1, 3)][rng.random_range(0..3)];
+            let (threads, shares) = (rng.random_range(1..=3), rng.random_range(1..=2));
+            let k = [1, 3, 50][rng.random_range(0..3)];
+            let settings = Settings { threads, shares, storage, sketching, ..settings(k, 1) };
+            let outputs = run(&steps, &settings, shares, 2);
+            assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default());
+            let what = format!("{kind:?}, d {d}, {storage:?}, {sketching:?}, k {k}");
+            assert_as_recomputed(&steps, &settings, &outputs, &what);
         }
     }
 }
