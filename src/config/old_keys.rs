@@ -3,7 +3,7 @@
 use toml::Table;
 
 /// Keys that no setting has any more. None of them ever changed a list.
-const RETIRED: [&str; 1] = ["graph.neighbours.kernel"];
+const RETIRED: [&str; 2] = ["graph.neighbours.kernel", "graph.neighbours.shares"];
 
 /// Leaves out of `over` the keys that no setting has any more.
 pub(super) fn read(over: &mut Table) {
@@ -28,7 +28,7 @@ mod tests {
     fn what_an_earlier_version_wrote_is_read_and_gives_the_same_graph() {
         let now = graph_settings(&Config::default(), "hog");
         let text = Config::default().to_toml();
-        for old in ["kernel = \"own\"", "kernel = \"torch\""] {
+        for old in ["kernel = \"own\"", "kernel = \"torch\"", "shares = 1", "shares = 3"] {
             let text = text.replace("[graph.neighbours]\n", &format!("[graph.neighbours]\n{old}\n"));
             assert!(text.contains(old));
             let read = Config::parse(&text, "a state").unwrap();

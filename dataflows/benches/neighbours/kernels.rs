@@ -123,12 +123,7 @@ fn propose(lates: &mut Lates, rows: &Rows, floor: f32) -> Vec<Hit> {
 }
 
 /// What is proposed at `floor`, and how far the furthest row is stored from what it is.
-fn hits(
-    held: &Vectors,
-    lates: &Vectors,
-    storage: Storage,
-    floor: f32,
-) -> (Vec<Hit>, f64) {
+fn hits(held: &Vectors, lates: &Vectors, storage: Storage, floor: f32) -> (Vec<Hit>, f64) {
     let (rows, off) = kept(held, storage);
     (propose(&mut of(lates, held.len(), floor, storage), &rows, f32::INFINITY), off)
 }

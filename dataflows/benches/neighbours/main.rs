@@ -4,10 +4,10 @@
 //! - `kernels`: the product against two GEMM crates on one thread, and on two by itself
 //! - `memory NODES D DIRECTIONS`: bytes a node that vectors, search, places and policy keep with half-precision vectors, the product
 //!   seeing so many directions of them (0: what measures best)
-//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [threaded] [halves] [within=W] [load=N]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
+//! - `rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [threaded] [halves] [within=W] [load=N]`: loads ROWS rows of D values, then times INSERTS inserts and as many deletes, BATCH an epoch,
 //!   with cells of at most CAP rows (0: one cell for all, of one worker with as many threads), each node looking into P of them. Vectors are the first of FILE, if one is named, else clustered ones. Where one cell was
 //!   searched before (CAP 0), its lists are what recall and kept mutual pairs are told against. `whole`: the product sees whole vectors,
-//!   never their shadows. `shared`: the workers share every cell.
+//!   never their shadows.
 //!   `within=W`: into others only within W times the distance to the own cell's centroid. `threaded`: one worker with as many threads. `halves`: vectors are kept in half
 //!   precision, and left so rounded for other programs.
 //!   `load=N`: so many rows an epoch while loading, instead of 2,000.
@@ -45,7 +45,6 @@ fn main() {
     let halves = words.pop_if(|word| word == "halves").is_some();
     let precision = if halves { Precision::F16 } else { Precision::F32 };
     let threaded = words.pop_if(|word| word == "threaded").is_some();
-    let shared = words.pop_if(|word| word == "shared").is_some();
     let whole = words.pop_if(|word| word == "whole").is_some();
     let sketching = if whole { Sketching::Never } else { Sketching::Measured };
     let file = words.pop_if(|word| word.ends_with(".safetensors")).map(PathBuf::from);
@@ -63,7 +62,6 @@ fn main() {
             batch,
             file,
             sketching,
-            shared,
             threaded,
             precision,
         });
@@ -78,7 +76,7 @@ fn main() {
         (Some("growth"), &[most]) => growth::growth(most as u32).iter().for_each(|row| tell(row.to_string())),
         (Some("memory"), &[nodes, d, directions]) => tell(memory::measure(nodes, d, directions).to_string()),
         _ => panic!(
-            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [shared] [threaded] [halves] [within=W] [load=N]"
+            "growth NODES | kernels | memory NODES D DIRECTIONS | rates ROWS D WORKERS CAP P INSERTS BATCH [FILE.safetensors] [whole] [threaded] [halves] [within=W] [load=N]"
         ),
     }
 }

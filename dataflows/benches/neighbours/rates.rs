@@ -40,8 +40,6 @@ pub(crate) struct Task {
     /// Where vectors are from; clustered ones are made when there is no file.
     pub(crate) file: Option<PathBuf>,
     pub(crate) sketching: Sketching,
-    /// Whether the workers share every cell.
-    pub(crate) shared: bool,
     /// Whether there is one worker, with as many threads.
     pub(crate) threaded: bool,
     /// How vectors are kept.
@@ -49,9 +47,9 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Workers, and threads of each: one cell for all has one worker, unless it is to be shared.
+    /// Workers, and threads of each: one cell for all has one worker.
     fn threads(&self) -> (usize, usize) {
-        if self.threaded || (self.cap == 0 && !self.shared) { (1, self.workers) } else { (self.workers, 1) }
+        if self.threaded || self.cap == 0 { (1, self.workers) } else { (self.workers, 1) }
     }
 }
 
@@ -176,7 +174,6 @@ pub(crate) fn measure(task: &Task) {
         batch,
         file,
         sketching,
-        shared,
         threaded,
         precision,
     } = task;
@@ -184,7 +181,7 @@ pub(crate) fn measure(task: &Task) {
     let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "load": {load}, "sketching": "{sketching:?}", "shared": {shared}, "threaded": {threaded}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "load": {load}, "sketching": "{sketching:?}", "threaded": {threaded}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
         rate(*rows, load_s),
         rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
@@ -253,7 +250,6 @@ fn run(
         look_into: task.look_into,
         look_within: task.look_within,
         sketching: task.sketching,
-        shares: if task.shared { task.workers } else { 1 },
         threads: task.threads().1,
         ..Settings::default()
     };

@@ -20,7 +20,6 @@ mod threads;
 pub use recompute::{Recomputed, recompute};
 
 use std::collections::{BTreeMap, HashMap};
-use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,7 +34,7 @@ use self::cell_index::{CellIndex, Changes, Outcome};
 use self::heritage::Heritage;
 use self::learner::Learner;
 use self::merge::merge;
-use self::rules::{Rules, Share};
+use self::rules::Rules;
 use super::cells::{Query, locate};
 use super::codebook::Decision;
 use super::node::{CellId, GroupId, List, Row};
@@ -64,14 +63,14 @@ pub struct Neighbours<'s> {
 /// Changes of an epoch that is not closed, with a capability for each output.
 struct Pending {
     capabilities: [Capability<Epoch>; 2],
-    by_share: BTreeMap<(CellId, usize), Changes>,
+    by_cell: BTreeMap<CellId, Changes>,
 }
 
 /// The epoch that is closed and not through: what is left of its changes.
 struct Closed {
     epoch: Epoch,
     capabilities: [Capability<Epoch>; 2],
-    by_share: BTreeMap<(CellId, usize), Changes>,
+    by_cell: BTreeMap<CellId, Changes>,
     /// Whether cells come about in it.
     divides: bool,
     /// What cells that are gone by it left.
@@ -83,7 +82,7 @@ const EMITTED_AT_ONCE: usize = if cfg!(test) { 5 } else { 1 << 12 };
 
 impl Pending {
     fn new(epoch: Epoch, input: &InputCapability<Epoch>) -> Self {
-        Pending { capabilities: [0, 1].map(|port| input.delayed(&epoch, port)), by_share: BTreeMap::new() }
+        Pending { capabilities: [0, 1].map(|port| input.delayed(&epoch, port)), by_cell: BTreeMap::new() }
     }
 }
 
@@ -106,9 +105,8 @@ pub fn neighbours<'s>(
     Neighbours { cells: located.cells, groups: located.groups, neighbours, lists, misfits }
 }
 
-/// For each query in each cell the best rows stored there. A cell is on the worker its id hashes to, or shared by that one
-/// and those after it. Where a cell divides, those of its children that are on the same worker take its lists over; cells that
-/// all workers share always are. `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
+/// For each query in each cell the best rows stored there. A cell is on the worker its id hashes to. Where a cell divides, those
+/// of its children that are on the same worker take its lists over. `data` and `queries` are what [`locate`] gives. Also what was left out, in words.
 pub fn search<'s>(
     data: VecCollection<'s, Epoch, (CellId, Arc<Row>), Diff>,
     queries: VecCollection<'s, Epoch, (CellId, Query), Diff>,
@@ -116,35 +114,21 @@ pub fn search<'s>(
     scored: Arc<AtomicU64>,
 ) -> (Lists<'s>, VecCollection<'s, Epoch, String, Diff>) {
     let rules = Rules::of(settings, data.inner.scope().peers());
-    let (shares, sketching) = (settings.shares.max(1), settings.sketching);
+    let sketching = settings.sketching;
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
-    // The last share has the row itself, the others clones.
-    fn dealt<D: Clone>(
-        shares: usize,
-        cell: CellId,
-        of_cell: D,
-    ) -> impl Iterator<Item = ((CellId, usize), D)> {
-        iter::repeat_n(of_cell, shares).enumerate().map(move |(share, of_cell)| ((cell, share), of_cell))
-    }
-    let data = data.flat_map(move |(cell, row)| dealt(shares, cell, row));
-    let queries = queries.flat_map(move |(cell, query)| dealt(shares, cell, query));
-    type Update<D> = (((CellId, usize), D), Epoch, Diff);
-    let by_all = shares >= data.inner.scope().peers();
-    fn worker<D>(by_all: bool) -> impl Fn(&Update<D>) -> u64 {
-        move |(((cell, share), _), _, _)| {
-            let first = if by_all { 0 } else { cell.hashed() };
-            first.wrapping_add(*share as u64)
-        }
+    type Update<D> = ((CellId, D), Epoch, Diff);
+    fn worker<D>(((cell, _), _, _): &Update<D>) -> u64 {
+        cell.hashed()
     }
     let again = data.inner.scope().activator_for(builder.operator_info().address);
-    let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>(by_all)));
-    let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>(by_all)));
+    let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>));
+    let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>));
     let (lists, list_stream) = builder.new_output::<Vec<(((NodeId, CellId), List), Epoch, Diff)>>();
     let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
     let (mut lists, mut misfits) = (OutputBuilder::from(lists), OutputBuilder::from(misfits));
 
     builder.build(move |_| {
-        let mut cells: HashMap<(CellId, usize), CellIndex> = HashMap::new();
+        let mut cells: HashMap<CellId, CellIndex> = HashMap::new();
         let mut learner = Learner::new(sketching);
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         let mut closed: Option<Closed> = None;
@@ -152,14 +136,14 @@ pub fn search<'s>(
             data.for_each(|input, updates| {
                 for ((cell, row), epoch, diff) in updates.drain(..) {
                     let at = pending.entry(epoch).or_insert_with(|| Pending::new(epoch, &input));
-                    let changes = at.by_share.entry(cell).or_default();
+                    let changes = at.by_cell.entry(cell).or_default();
                     if diff > 0 { changes.new_rows.push(row) } else { changes.gone_rows.push(row.id) }
                 }
             });
             queries.for_each(|input, updates| {
                 for ((cell, query), epoch, diff) in updates.drain(..) {
                     let at = pending.entry(epoch).or_insert_with(|| Pending::new(epoch, &input));
-                    let changes = at.by_share.entry(cell).or_default();
+                    let changes = at.by_cell.entry(cell).or_default();
                     if diff > 0 {
                         changes.new_queries.push(query);
                     } else {
@@ -173,14 +157,14 @@ pub fn search<'s>(
                     && let Some(at) = pending.first_entry()
                     && frontiers.iter().all(|f| !f.less_equal(at.key()))
                 {
-                    let (epoch, Pending { capabilities, by_share }) = at.remove_entry();
-                    let divides = by_share.keys().any(|share| !cells.contains_key(share));
-                    closed = Some(Closed { epoch, capabilities, by_share, divides, heritages: Vec::new() });
+                    let (epoch, Pending { capabilities, by_cell }) = at.remove_entry();
+                    let divides = by_cell.keys().any(|cell| !cells.contains_key(cell));
+                    closed = Some(Closed { epoch, capabilities, by_cell, divides, heritages: Vec::new() });
                 }
                 let Some(Closed {
                     epoch,
                     capabilities: [of_lists, of_misfits],
-                    by_share,
+                    by_cell,
                     divides,
                     heritages,
                 }) = &mut closed
@@ -191,11 +175,9 @@ pub fn search<'s>(
                 let (mut lists, mut misfits) = (lists.session(&*of_lists), misfits.session(&*of_misfits));
                 // A cell's children have larger ids.
                 while emitted < EMITTED_AT_ONCE
-                    && let Some(((cell, index), changes)) = by_share.pop_first()
+                    && let Some((cell, changes)) = by_cell.pop_first()
                 {
-                    let share = Share { index, of: shares };
-                    let entry = cells.entry((cell, index));
-                    let index = entry.or_insert_with(|| CellIndex::new(rules, share));
+                    let index = cells.entry(cell).or_insert_with(|| CellIndex::new(rules));
                     let Outcome { lists: changed, scored: count, refused } = if index.dissolves(&changes) {
                         let (outcome, heritage) = index.dissolve();
                         heritages.extend(divides.then_some(heritage));
@@ -204,7 +186,7 @@ pub fn search<'s>(
                         index.apply(changes, learner.basis(), heritages)
                     };
                     if index.is_empty() {
-                        cells.remove(&(cell, share.index));
+                        cells.remove(&cell);
                     }
                     scored.fetch_add(count, Ordering::Relaxed);
                     emitted += changed.len();
@@ -213,8 +195,7 @@ pub fn search<'s>(
                         let sides = sides.into_iter().filter_map(|(list, diff)| Some((list?, diff)));
                         lists.give_iterator(sides.map(|(list, diff)| (((node, cell), list), *epoch, diff)));
                     }
-                    // Every share refuses the same; one of them tells.
-                    for node in refused.into_iter().filter(|_| share.index == 0) {
+                    for node in refused {
                         let text = format!(
                             "node {node}: its vector has another length than those in cell {}",
                             cell.0
@@ -222,7 +203,7 @@ pub fn search<'s>(
                         misfits.give((text, *epoch, 1));
                     }
                 }
-                if !by_share.is_empty() {
+                if !by_cell.is_empty() {
                     again.activate();
                     break;
                 }
@@ -232,7 +213,5 @@ pub fn search<'s>(
             }
         }
     });
-    let lists = list_stream.as_collection();
-    let lists = if shares == 1 { lists } else { merge(lists, settings.k) };
-    (lists, misfit_stream.as_collection())
+    (list_stream.as_collection(), misfit_stream.as_collection())
 }

@@ -29,9 +29,6 @@ pub struct Settings {
     /// What that product sees of a vector: shadows on a few directions cost less where vectors are alike. The lists are the
     /// same with any.
     pub sketching: Sketching,
-    /// Workers that share each cell's work: each keeps all its rows and scores its part of the pairs. 1 is best as long
-    /// as there are many cells. The lists are the same with any number; 0 counts as 1.
-    pub shares: usize,
     /// Threads that a worker may take for a cell with much to meet: large cells are searched by all cores whose workers have nothing to
     /// do meanwhile. 0: the machine's cores divided among the workers. The lists are the same with any number.
     pub threads: usize,
@@ -82,7 +79,6 @@ impl Default for Settings {
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
             storage: Storage::default(),
             sketching: Sketching::Measured,
-            shares: 1,
             threads: 0,
             groups: Groups::Schedule(vec![(64, 8), (500, 32)]),
         }

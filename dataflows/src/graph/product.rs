@@ -23,7 +23,7 @@ pub use basis::Basis;
 pub use batch::{Batch, Hit, Late};
 pub use deeper::Deeper;
 pub use panels::{Panels, Storage};
-pub use rows::{Lates, Rows, Shared};
+pub use rows::{Lates, Rows};
 pub use sketch::{Seen, Sketch, Sketched, Sketching};
 pub use steps::{StepBatch, StepPanels, Width};
 pub use steps_tile::StepsKernel;

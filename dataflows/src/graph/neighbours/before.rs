@@ -3,7 +3,6 @@
 use hashbrown::HashMap;
 
 use super::super::node::List;
-use super::offers::Slot;
 use crate::id::NodeId;
 
 /// A list is remembered before the first thing that may change it.
@@ -19,6 +18,7 @@ pub(super) struct Before {
 #[derive(Debug)]
 pub(super) struct Offered {
     pub(super) id: NodeId,
-    pub(super) slot: Slot,
+    /// Its place.
+    pub(super) at: usize,
     pub(super) list: List,
 }

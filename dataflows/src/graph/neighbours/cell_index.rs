@@ -18,9 +18,9 @@ use super::before::{Before, Offered};
 use super::best::Best;
 use super::gone::Gone;
 use super::heritage::Heritage;
-use super::offers::{News, Slot};
+use super::offers::News;
 use super::part::{Body, Head, Member, Part, Reach, Role, SHADES_AT_ONCE, Shade};
-use super::rules::{Rules, Share};
+use super::rules::Rules;
 use super::threads::on_threads;
 use crate::id::NodeId;
 
@@ -68,12 +68,10 @@ const LISTS_WORTH_A_THREAD: usize = if cfg!(test) { 2 } else { 1 << 11 };
 #[derive(Debug)]
 pub(super) struct CellIndex {
     pub(super) rules: Rules,
-    pub(super) share: Share,
     /// d.
     pub(super) length: usize,
-    /// As many as there are shares.
-    pub(super) parts: Vec<Part>,
-    slots: HashMap<NodeId, Slot>,
+    pub(super) part: Part,
+    places: HashMap<NodeId, usize>,
     rows: usize,
     /// What the product sees of the members.
     pub(super) sketch: Sketch,
@@ -87,13 +85,12 @@ pub(super) struct CellIndex {
 }
 
 impl CellIndex {
-    pub(super) fn new(rules: Rules, share: Share) -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         CellIndex {
             rules,
-            share,
             length: 0,
-            parts: Vec::new(),
-            slots: HashMap::new(),
+            part: Part::new(0, &rules),
+            places: HashMap::new(),
             rows: 0,
             sketch: Sketch::Whole,
             sketched_at: 0,
@@ -104,7 +101,7 @@ impl CellIndex {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.places.is_empty()
     }
 
     /// Whether `changes` take all members away and bring none: the cell divides, or becomes part of another.
@@ -117,25 +114,25 @@ impl CellIndex {
         let [rows, queries] =
             [gone_rows, gone_queries].map(|gone| gone.iter().copied().collect::<HashSet<NodeId>>());
         let goes = |role: Role, id: NodeId, gone: &HashSet<NodeId>| role == Role::Not || gone.contains(&id);
-        let mut heads = self.parts.iter().flat_map(|part| &part.heads);
+        let mut heads = self.part.heads.iter();
         heads.all(|head| goes(head.row, head.id, &rows) && goes(head.query, head.id, &queries))
     }
 
     /// Takes all members out at once. What is left of them is for the cells that take them in.
     pub(super) fn dissolve(&mut self) -> (Outcome, Heritage) {
-        let parts = std::mem::take(&mut self.parts);
-        (self.slots, self.rows) = (HashMap::new(), 0);
-        let members: Vec<Member> = parts.into_iter().flat_map(Part::into_members).collect();
+        let part = std::mem::replace(&mut self.part, Part::new(0, &self.rules));
+        (self.places, self.rows) = (HashMap::new(), 0);
+        let members: Vec<Member> = part.into_members().collect();
         let list = |Member { head, body }: &Member| {
             Some((head.id, Some(body.list(head, self.rules.k)?.to_vec()), None))
         };
         let mut lists: Vec<_> = members.iter().filter_map(list).collect();
         lists.sort_unstable_by_key(|(id, ..)| *id);
-        (Outcome { lists, ..Outcome::default() }, Heritage::of(self.share, members))
+        (Outcome { lists, ..Outcome::default() }, Heritage::of(members))
     }
 
     /// Carries out one epoch's changes. `basis` is what the worker has learnt of its vectors. A cell without members may have
-    /// lists from those of `heritages` that is of its share and has most of its rows, as far as some of them tell.
+    /// lists from that of `heritages` that has most of its rows, as far as some of them tell.
     pub(super) fn apply(
         &mut self,
         changes: Changes,
@@ -144,7 +141,7 @@ impl CellIndex {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let fresh = self.is_empty() && self.rules.min_rows == 0;
-        let heritages = heritages.iter().filter(|heritage| fresh && heritage.of_share(self.share));
+        let heritages = heritages.iter().filter(|_| fresh);
         let some = changes.new_rows.iter().step_by(changes.new_rows.len().div_ceil(ROWS_ASKED_FOR).max(1));
         let of_rows = |heritage: &&Heritage| some.clone().filter(|row| heritage.has_row(row.id)).count();
         let heritage = heritages.max_by_key(of_rows);
@@ -170,11 +167,8 @@ impl CellIndex {
 
         // Known queries come first, so that no pair of two of them is scored.
         arrivals.sort_by_key(|member| member.head.query != Role::Known);
-        let old: Vec<usize> = self.parts.iter().map(Part::len).collect();
-        let mut arrived = vec![Vec::new(); self.parts.len()];
-        for (order, (part, _)) in self.put_all(arrivals).into_iter().enumerate() {
-            arrived[part].push(order);
-        }
+        let old = self.part.len();
+        self.put_all(arrivals);
         if let Some(basis) = basis {
             self.sketch(basis);
         }
@@ -182,11 +176,11 @@ impl CellIndex {
         if open != was_open {
             self.turn(open, &mut before);
         }
-        let news = News { old, arrived, all: !was_open };
+        let news = News { old, all: !was_open };
         if open {
             for id in before.by_id.keys() {
-                if let Some((part, at)) = self.slots.get(id) {
-                    self.parts[*part].heads[*at].remembered = true;
+                if let Some(at) = self.places.get(id) {
+                    self.part.heads[*at].remembered = true;
                 }
             }
             outcome.scored = self.offer_all(&news, &mut before.offered);
@@ -199,21 +193,17 @@ impl CellIndex {
     /// The lists that are not as they were.
     fn changed(&mut self, before: Before) -> Vec<(NodeId, Option<List>, Option<List>)> {
         let Before { by_id, offered } = before;
-        let of_offered = |Offered { id, slot, list }| (id, Some(slot), Some(list));
-        let mut before: Vec<(NodeId, Option<Slot>, Option<List>)> =
+        let of_offered = |Offered { id, at, list }| (id, Some(at), Some(list));
+        let mut before: Vec<(NodeId, Option<usize>, Option<List>)> =
             offered.into_iter().map(of_offered).collect();
-        before.extend(by_id.into_iter().map(|(id, list)| (id, self.slots.get(&id).copied(), list)));
-        for (_, slot, _) in &before {
-            if let Some((part, at)) = slot {
-                self.parts[*part].heads[*at].remembered = false;
-            }
+        before.extend(by_id.into_iter().map(|(id, list)| (id, self.places.get(&id).copied(), list)));
+        for at in before.iter().filter_map(|(_, at, _)| *at) {
+            self.part.heads[at].remembered = false;
         }
-        let members: Vec<(&[Head], &[Body])> =
-            self.parts.iter().map(|part| (&*part.heads, &*part.bodies)).collect();
+        let Part { heads, bodies, .. } = &self.part;
         let k = self.rules.k;
-        let list = |(part, at): Slot| members[part].1[at].list(&members[part].0[at], k);
-        let after = on_threads(self.rules.threads, LISTS_WORTH_A_THREAD, &before, |(_, slot, before)| {
-            let after = slot.and_then(list);
+        let after = on_threads(self.rules.threads, LISTS_WORTH_A_THREAD, &before, |(_, at, before)| {
+            let after = at.and_then(|at| bodies[at].list(&heads[at], k));
             (after != before.as_deref()).then(|| after.map(<[Neighbour]>::to_vec))
         });
         let changed = before.into_iter().zip(after);
@@ -225,28 +215,23 @@ impl CellIndex {
 
     /// What was new is old from now on.
     fn settle(&mut self, news: &News, open: bool) {
-        for (part, old) in self.parts.iter_mut().zip(&news.old) {
-            let first = if news.all { 0 } else { *old };
-            for at in first..part.len() {
-                let head = &mut part.heads[at];
-                for role in [&mut head.row, &mut head.query] {
-                    if *role != Role::Not {
-                        *role = Role::Old;
-                    }
+        let part = &mut self.part;
+        for at in if news.all { 0 } else { news.old }..part.len() {
+            let head = &mut part.heads[at];
+            for role in [&mut head.row, &mut head.query] {
+                if *role != Role::Not {
+                    *role = Role::Old;
                 }
-                if !open {
-                    part.bodies[at].best = Best::new();
-                }
-                part.set_floor(at, self.rules.k, self.error);
             }
+            if !open {
+                part.bodies[at].best = Best::new();
+            }
+            part.set_floor(at, self.rules.k, self.error);
         }
     }
 
     fn remember(&self, id: NodeId, before: &mut Before) {
-        let list = || {
-            let (part, at) = *self.slots.get(&id)?;
-            self.parts[part].list(at, self.rules.k).map(<[Neighbour]>::to_vec)
-        };
+        let list = || self.part.list(*self.places.get(&id)?, self.rules.k).map(<[Neighbour]>::to_vec);
         before.by_id.entry(id).or_insert_with(list);
     }
 
@@ -254,8 +239,7 @@ impl CellIndex {
         if self.is_empty() {
             let rows = changes.new_rows.iter().chain(changes.new_queries.iter().map(|q| &q.row));
             self.length = rows.min_by_key(|r| r.id).map_or(0, |r| r.vector.len());
-            let part = |_| Part::new(self.length, &self.rules);
-            self.parts = (0..self.share.of).map(part).collect();
+            self.part = Part::new(self.length, &self.rules);
             (self.sketch, self.sketched_at) = (Sketch::Whole, 0);
             (self.reach, self.error, self.second_error) = (Reach::default(), 0.0, 0.0);
         }
@@ -287,8 +271,8 @@ impl CellIndex {
     /// Carries out a node's change: in its place when it only loses a role. When it gains one, it is taken out, to be put
     /// at the end.
     fn change(&mut self, id: NodeId, change: Change) -> Option<Member> {
-        let slot = self.slots.get(&id).copied();
-        let old = slot.map(|(part, at)| self.parts[part].heads[at]);
+        let place = self.places.get(&id).copied();
+        let old = place.map(|at| self.part.heads[at]);
         let (old_row, old_query) = old.map_or((Role::Not, Role::Not), |head| (head.row, head.query));
         let row = match (&change.row, change.row_gone) {
             (Some(_), _) => Role::New,
@@ -302,9 +286,9 @@ impl CellIndex {
             (None, false) => old_query,
         };
         let gained = change.row.or_else(|| change.query.as_ref().map(|q| q.row.clone()));
-        let old = slot.filter(|_| gained.is_some() || (row, query) == (Role::Not, Role::Not));
-        let old = old.map(|slot| self.take(slot));
-        match (gained, slot) {
+        let old = place.filter(|_| gained.is_some() || (row, query) == (Role::Not, Role::Not));
+        let old = old.map(|at| self.take(at));
+        match (gained, place) {
             (Some(node), _) => {
                 let best = match (change.query.and_then(|q| q.known), old) {
                     (Some(known), _) => Best::known(known, self.rules.k),
@@ -314,16 +298,16 @@ impl CellIndex {
                 let head = Head { id, pts_ns: node.pts_ns, row, query, remembered: false };
                 Some(Member { head, body: Body { best, vector: node.vector.clone() } })
             }
-            (None, Some((part, at))) if old.is_none() => {
-                let head = &mut self.parts[part].heads[at];
+            (None, Some(at)) if old.is_none() => {
+                let head = &mut self.part.heads[at];
                 if head.row != Role::Not && row == Role::Not {
                     self.rows -= 1;
                 }
                 (head.row, head.query) = (row, query);
                 if query == Role::Not {
-                    self.parts[part].bodies[at].best = Best::new();
+                    self.part.bodies[at].best = Best::new();
                 }
-                self.parts[part].set_floor(at, self.rules.k, self.error);
+                self.part.set_floor(at, self.rules.k, self.error);
                 None
             }
             _ => None,
@@ -333,25 +317,23 @@ impl CellIndex {
     /// Queries that have one of the rows in their lists that will be `gone`. Where few go the product says which lists to look into: a row of
     /// a list scores no less than the list's floor.
     fn listing(&self, gone: &Gone) -> Vec<NodeId> {
+        let Part { heads, bodies, rows, floors, .. } = &self.part;
         let has = |(_, body): &(&Head, &Body)| body.best.has(|node| gone.has(node));
-        if let [Part { heads, bodies, rows, floors, .. }] = &self.parts[..]
-            && gone.len() * self.sketch.values(self.length) <= LOOK_INTO_LISTS
-        {
-            let places = gone.iter().filter_map(|id| Some(self.slots.get(&id)?.1));
-            let late = Late { rows: heads.len(), floor: f32::INFINITY };
-            let mut batch = rows.lates(places.map(|at| (at, late)));
-            let mut reached = vec![false; heads.len()];
-            let (mut hits, mut from) = (Vec::new(), Some(0));
-            while let Some(at) = from {
-                from = batch.propose(rows, at, floors, &mut hits);
-                hits.drain(..).for_each(|hit| reached[hit.row] = true);
-            }
-            let members = heads.iter().zip(bodies).zip(reached);
-            let reached = members.filter(|(_, reached)| *reached).map(|(member, _)| member);
-            return reached.filter(has).map(|(head, _)| head.id).collect();
+        let members = heads.iter().zip(bodies);
+        if gone.len() * self.sketch.values(self.length) > LOOK_INTO_LISTS {
+            return members.filter(has).map(|(head, _)| head.id).collect();
         }
-        let members = self.parts.iter().flat_map(|part| part.heads.iter().zip(&part.bodies));
-        members.filter(has).map(|(head, _)| head.id).collect()
+        let places = gone.iter().filter_map(|id| self.places.get(&id).copied());
+        let late = Late { rows: heads.len(), floor: f32::INFINITY };
+        let mut batch = rows.lates(places.map(|at| (at, late)));
+        let mut reached = vec![false; heads.len()];
+        let (mut hits, mut from) = (Vec::new(), Some(0));
+        while let Some(at) = from {
+            from = batch.propose(rows, at, floors, &mut hits);
+            hits.drain(..).for_each(|hit| reached[hit.row] = true);
+        }
+        let reached = members.zip(reached).filter(|(_, reached)| *reached).map(|(member, _)| member);
+        reached.filter(has).map(|(head, _)| head.id).collect()
     }
 
     /// Takes the rows that are gone out of the lists of the queries `listing`. A query left with too few starts anew, among the arrivals.
@@ -363,10 +345,10 @@ impl CellIndex {
             }
         }
         for id in listing {
-            let Some((part, at)) = self.slots.get(&id).copied() else { continue };
+            let Some(at) = self.places.get(&id).copied() else { continue };
             self.remember(id, before);
-            if !self.parts[part].bodies[at].best.remove(|node| gone.has(node), k) {
-                let mut member = self.take((part, at));
+            if !self.part.bodies[at].best.remove(|node| gone.has(node), k) {
+                let mut member = self.take(at);
                 (member.head.query, member.body.best) = (Role::New, Best::new());
                 arrivals.push(member);
             }
@@ -375,67 +357,57 @@ impl CellIndex {
 
     /// The cell has reached the rows it takes to give lists, or has lost them.
     fn turn(&mut self, open: bool, before: &mut Before) {
-        for part in 0..self.parts.len() {
-            for at in 0..self.parts[part].len() {
-                let Head { id, query, .. } = self.parts[part].heads[at];
-                if matches!(query, Role::Old | Role::New) {
-                    self.remember(id, before);
-                    let Part { heads, bodies, .. } = &mut self.parts[part];
-                    bodies[at].best = Best::new();
-                    if open {
-                        heads[at].query = Role::New;
-                    }
-                    self.parts[part].set_floor(at, self.rules.k, self.error);
+        for at in 0..self.part.len() {
+            let Head { id, query, .. } = self.part.heads[at];
+            if matches!(query, Role::Old | Role::New) {
+                self.remember(id, before);
+                self.part.bodies[at].best = Best::new();
+                if open {
+                    self.part.heads[at].query = Role::New;
                 }
+                self.part.set_floor(at, self.rules.k, self.error);
             }
         }
     }
 
-    /// Puts members at the ends of their parts, one after the other.
-    fn put_all(&mut self, members: Vec<Member>) -> Vec<Slot> {
-        let mut slots = Vec::with_capacity(members.len());
+    /// Puts members at the end, one after the other.
+    fn put_all(&mut self, members: Vec<Member>) {
         let mut members = members.into_iter();
         while !members.as_slice().is_empty() {
             let soon = &members.as_slice()[..members.len().min(SHADES_AT_ONCE)];
             let vectors: Vec<&Vector> = soon.iter().map(|member| &member.body.vector).collect();
             let shades = Shade::of_all(&vectors, &self.sketch, self.rules.threads);
-            slots.extend(shades.into_iter().zip(&mut members).map(|(shade, member)| self.put(member, shade)));
+            shades.into_iter().zip(&mut members).for_each(|(shade, member)| self.put(member, shade));
         }
-        slots
     }
 
-    /// Puts a member at the end of its part.
-    fn put(&mut self, member: Member, shade: Shade) -> Slot {
+    /// Puts a member at the end.
+    fn put(&mut self, member: Member, shade: Shade) {
         let Head { id, row, .. } = member.head;
-        let part = self.share.part(id);
         self.rows += usize::from(row != Role::Not);
-        let reach = self.reach.and(self.parts[part].push(member, shade));
-        let slot = (part, self.parts[part].len() - 1);
-        self.slots.insert(id, slot);
-        self.parts[part].set_floor(slot.1, self.rules.k, self.error);
+        let reach = self.reach.and(self.part.push(member, shade));
+        let at = self.part.len() - 1;
+        self.places.insert(id, at);
+        self.part.set_floor(at, self.rules.k, self.error);
         if reach != self.reach {
             self.reach_to(reach);
         }
-        slot
     }
 
     fn reach_to(&mut self, reach: Reach) {
         self.reach = reach;
-        let Some(part) = self.parts.first() else { return };
-        let by = part.rows.arithmetic();
+        let by = self.part.rows.arithmetic();
         self.error = self.sketch.error(&by, self.length, reach.norm, reach.longest, reach.off);
         self.second_error = self.sketch.second_error(&by, reach.norm, reach.longest, reach.off);
-        for part in &mut self.parts {
-            (0..part.len()).for_each(|at| part.set_floor(at, self.rules.k, self.error));
-        }
+        (0..self.part.len()).for_each(|at| self.part.set_floor(at, self.rules.k, self.error));
     }
 
     /// Chooses what the product is to see, when there are members enough and twice as many as the last time.
     fn sketch(&mut self, basis: &Arc<Basis>) {
         let (members, from) = match self.rules.sketching {
             Sketching::Never => return,
-            Sketching::Measured => (self.slots.len(), SKETCH_FROM),
-            Sketching::First(_) | Sketching::Twice(..) => (self.slots.len(), 1),
+            Sketching::Measured => (self.len(), SKETCH_FROM),
+            Sketching::First(_) | Sketching::Twice(..) => (self.len(), 1),
         };
         if basis.d() != self.length || members < from.max(2 * self.sketched_at) {
             return;
@@ -447,38 +419,34 @@ impl CellIndex {
             _ => {
                 let sample: Vec<_> = self.sample(Sketch::sample(members)).collect();
                 let sample: Vec<&[f32]> = sample.iter().map(|values| &**values).collect();
-                // A query meets its share of them.
-                Sketch::choose(basis, &sample, self.rules.storage, members / self.share.of, self.rules.full)
+                Sketch::choose(basis, &sample, self.rules.storage, members, self.rules.full)
             }
         };
         if !sketch.is(&self.sketch) {
             self.sketch = sketch;
-            let parts = self.parts.iter_mut();
-            let reach = parts.map(|part| part.sketch_again(self.length, &self.rules, &self.sketch));
-            let reach = reach.fold(Reach::default(), Reach::and);
+            let reach = self.part.sketch_again(self.length, &self.rules, &self.sketch);
             self.reach_to(reach);
         }
     }
 
     /// How many members there are.
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.places.len()
     }
 
     /// At most `count` members' vectors, evenly over all.
     pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = Cow<'_, [f32]>> {
-        let step = self.slots.len().div_ceil(count.max(1)).max(1);
-        let bodies = self.parts.iter().flat_map(|part| &part.bodies);
-        bodies.step_by(step).map(|body| body.vector.values())
+        let step = self.len().div_ceil(count.max(1)).max(1);
+        self.part.bodies.iter().step_by(step).map(|body| body.vector.values())
     }
 
-    /// Takes a member out; the last one of its part takes its place.
-    fn take(&mut self, (part, at): Slot) -> Member {
-        let member = self.parts[part].swap_remove(at);
-        self.slots.remove(&member.head.id);
+    /// Takes a member out; the last one takes its place.
+    fn take(&mut self, at: usize) -> Member {
+        let member = self.part.swap_remove(at);
+        self.places.remove(&member.head.id);
         self.rows -= usize::from(member.head.row != Role::Not);
-        if let Some(moved) = self.parts[part].heads.get(at) {
-            self.slots.insert(moved.id, (part, at));
+        if let Some(moved) = self.part.heads.get(at) {
+            self.places.insert(moved.id, at);
         }
         member
     }

@@ -4,14 +4,12 @@ use hashbrown::{HashMap, HashSet};
 
 use super::best::Best;
 use super::part::{Body, Member, Role};
-use super::rules::Share;
 use crate::graph::vector::Vector;
 use crate::id::NodeId;
 
 /// The members of a cell, as they were before all of them left it in one epoch.
 #[derive(Debug)]
 pub(super) struct Heritage {
-    share: Share,
     members: HashMap<NodeId, Left>,
 }
 
@@ -32,17 +30,12 @@ impl Left {
 }
 
 impl Heritage {
-    pub(super) fn of(share: Share, members: Vec<Member>) -> Self {
+    pub(super) fn of(members: Vec<Member>) -> Self {
         let left = |Member { head, body: Body { best, vector } }: Member| {
             let best = (head.query == Role::Old).then_some(best);
             (head.id, Left { pts_ns: head.pts_ns, vector, row: head.row == Role::Old, best })
         };
-        Heritage { share, members: members.into_iter().map(left).collect() }
-    }
-
-    /// Whether the lists are over the pairs that are scored in `share`.
-    pub(super) fn of_share(&self, share: Share) -> bool {
-        self.share == share
+        Heritage { members: members.into_iter().map(left).collect() }
     }
 
     /// Whether the node was stored in the cell.

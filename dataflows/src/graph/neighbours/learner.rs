@@ -42,7 +42,6 @@ impl Learner {
             return;
         }
         self.next = 4 * members;
-        // A cell that is shared has a share of its members' pairs here, but all members.
         let of_cell = |cell: &'a CellIndex| cell.sample((SAMPLE * cell.len()).div_ceil(members));
         let sample: Vec<_> = cells.flat_map(of_cell).collect();
         let Some(d) = sample.first().map(|vector| vector.len()).filter(|d| *d > 0) else { return };

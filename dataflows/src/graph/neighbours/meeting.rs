@@ -14,14 +14,6 @@ use super::draft::Draft;
 use super::part::{Body, Head};
 use super::rules::Rules;
 
-/// Members of a part, as a meeting sees them.
-#[derive(Clone, Copy)]
-pub(super) struct Side<'a> {
-    pub(super) heads: &'a [Head],
-    pub(super) bodies: &'a [Body],
-    pub(super) deeper: Option<&'a Deeper>,
-}
-
 /// What holds for a meeting.
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
@@ -32,15 +24,13 @@ pub(super) struct Ground<'a> {
     pub(super) error: f32,
     /// How far what a second look gives can be below the canonical score, or above it.
     pub(super) second_error: f64,
-    /// Whose members are new.
-    pub(super) late: Side<'a>,
-    /// Whose members they meet.
-    pub(super) row: Side<'a>,
-    /// Whether both are the same part.
-    pub(super) one_part: bool,
+    /// The members.
+    pub(super) heads: &'a [Head],
+    pub(super) bodies: &'a [Body],
+    pub(super) deeper: Option<&'a Deeper>,
 }
 
-/// New members of one part that meet members of another (or the same) together.
+/// New members that meet others together.
 pub(super) struct Meeting {
     pub(super) lates: Range<usize>,
     /// The first member they meet.
@@ -48,12 +38,6 @@ pub(super) struct Meeting {
     pub(super) batch: Lates,
     /// Of each late one that is a new query.
     pub(super) drafts: Vec<Option<Draft>>,
-}
-
-/// What came of a meeting: what is to be offered to its late ones, and to the members they met.
-pub(super) struct Met {
-    pub(super) to_lates: Vec<Offer>,
-    pub(super) to_rows: Vec<Offer>,
 }
 
 /// An entry for the list of the member at a place.
@@ -93,7 +77,8 @@ struct Now<'g, 'f> {
     meeting: Meeting,
     /// For each row the floor of its list, lowered by the error. Changed only where rows are late themselves.
     floors: Cow<'f, [f32]>,
-    met: Met,
+    /// What is to be offered to members.
+    offers: Vec<Offer>,
 }
 
 impl Ground<'_> {
@@ -104,11 +89,10 @@ impl Ground<'_> {
         meeting: Meeting,
         floors: Cow<'f, [f32]>,
         propose: impl Fn(&mut Lates, usize, &[f32], &mut Vec<Hit>) -> Option<usize>,
-    ) -> (Met, Cow<'f, [f32]>) {
+    ) -> (Vec<Offer>, Cow<'f, [f32]>) {
         let (mut hits, mut from, mut met) = (Vec::new(), Some(meeting.first), 0);
         let first = meeting.first;
-        let nothing = Met { to_lates: Vec::new(), to_rows: Vec::new() };
-        let mut now = Now { ground: self, meeting, floors, met: nothing };
+        let mut now = Now { ground: self, meeting, floors, offers: Vec::new() };
         while let Some(at) = from {
             from = propose(&mut now.meeting.batch, at, &now.floors, &mut hits);
             // A panel may begin with rows that are not to be met.
@@ -130,7 +114,7 @@ impl Ground<'_> {
             }
         }
         now.offer_drafts();
-        (now.met, now.floors)
+        (now.offers, now.floors)
     }
 
     /// Whether a row is to be offered to a query.
@@ -140,15 +124,14 @@ impl Ground<'_> {
 
     /// Whether rows wait for drafts: where nothing is known of what they score at least, they would wait in vain.
     fn waits(&self) -> bool {
-        self.whole || self.late.deeper.is_some()
+        self.whole || self.deeper.is_some()
     }
 }
 
 impl Now<'_, '_> {
     /// The place among the late ones of a row that is one of them.
     fn late_of(&self, row: usize) -> Option<usize> {
-        let together = self.ground.one_part && self.meeting.lates.contains(&row);
-        together.then(|| row - self.meeting.lates.start)
+        self.meeting.lates.contains(&row).then(|| row - self.meeting.lates.start)
     }
 
     /// Whether a hit reaches the floor of its late one, and that of its row.
@@ -159,13 +142,13 @@ impl Now<'_, '_> {
 
     /// Sharpens the fast scores of hits, where that can be done, and keeps the hits that are to be scored now: rows for drafts wait.
     fn look_again(&mut self, hits: &mut Vec<Hit>) {
-        let Ground { whole, error, second_error, late, row, .. } = *self.ground;
-        match (late.deeper, row.deeper) {
+        let Ground { whole, error, second_error, heads, deeper, .. } = *self.ground;
+        match deeper {
             _ if whole => {
                 hits.retain(|hit| {
                     let reaches = self.reached(hit) != (false, false);
                     if reaches {
-                        near(slice::from_ref(&row.heads[hit.row]));
+                        near(slice::from_ref(&heads[hit.row]));
                     }
                     reaches
                 });
@@ -174,11 +157,11 @@ impl Now<'_, '_> {
                     reached != (false, false) && self.wait(hit, reached, at_least(hit.fast, error))
                 });
             }
-            (Some(of_late), Some(of_row)) => {
+            Some(deeper) => {
                 // Floors are lowered by the error of fast scores, so fast scores are.
                 let errors = (second_error, second_error - f64::from(error));
                 let mut least = Vec::with_capacity(hits.len());
-                of_late.sharpen(self.meeting.lates.start, of_row, errors, hits, &mut least);
+                deeper.sharpen(self.meeting.lates.start, errors, hits, &mut least);
                 let mut least = least.into_iter();
                 hits.retain(|hit| {
                     let least = least.next().unwrap_or(f32::NEG_INFINITY);
@@ -186,7 +169,7 @@ impl Now<'_, '_> {
                     reached != (false, false) && self.wait(hit, reached, least)
                 });
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -194,7 +177,7 @@ impl Now<'_, '_> {
     fn wait(&mut self, hit: &Hit, (to_late, to_row): (bool, bool), least: f32) -> bool {
         let ground = self.ground;
         let new = self.meeting.lates.start + hit.late;
-        let (late, row) = (&ground.late.heads[new], &ground.row.heads[hit.row]);
+        let (late, row) = (&ground.heads[new], &ground.heads[hit.row]);
         let of_row = self.late_of(hit.row);
         let mut now = false;
         for (reached, late, query, row, place) in
@@ -223,9 +206,7 @@ impl Now<'_, '_> {
         let floor = lowered(draft.floor(), self.ground.error);
         self.meeting.batch.limits()[late].floor = floor;
         let place = self.meeting.lates.start + late;
-        if self.ground.one_part
-            && let Cow::Owned(floors) = &mut self.floors
-        {
+        if let Cow::Owned(floors) = &mut self.floors {
             floors[place] = floor;
         }
     }
@@ -256,8 +237,8 @@ impl Now<'_, '_> {
     fn offer_drafts(&mut self) {
         for (draft, to) in self.meeting.drafts.drain(..).zip(self.meeting.lates.clone()) {
             for (score, row) in draft.into_iter().flat_map(Draft::best) {
-                let entry = Neighbour { score: Score(score), node: self.ground.row.heads[row].id };
-                self.met.to_lates.push(Offer { to: to as u32, entry });
+                let entry = Neighbour { score: Score(score), node: self.ground.heads[row].id };
+                self.offers.push(Offer { to: to as u32, entry });
             }
         }
     }
@@ -266,18 +247,18 @@ impl Now<'_, '_> {
     fn score(&mut self, hits: &[Hit], own: Range<usize>, ahead: &mut Ahead) {
         let Some(late) = hits.get(own.start).map(|hit| hit.late) else { return };
         let (ground, waits, new) = (self.ground, self.ground.waits(), self.meeting.lates.start + late);
-        let (head, vector) = (&ground.late.heads[new], &ground.late.bodies[new].vector);
+        let (head, vector) = (&ground.heads[new], &ground.bodies[new].vector);
         // Decoded once.
         let values = vector.values();
         let mut of_late = own;
         loop {
-            ahead.near(ground.row.bodies, hits, of_late.start, |hit| hit.row);
+            ahead.near(ground.bodies, hits, of_late.start, |hit| hit.row);
             let (mut rows, mut count) = ([(0, false, false); FOUR], 0);
             while count < FOUR
                 && let Some(at) = of_late.next()
             {
                 let hit = &hits[at];
-                let row = &ground.row.heads[hit.row];
+                let row = &ground.heads[hit.row];
                 let (to_late, to_row) = self.reached(hit);
                 // What waits for a draft is not scored now.
                 let drafted = |late: Option<usize>| late.is_some_and(|at| self.meeting.drafts[at].is_some());
@@ -303,12 +284,9 @@ impl Now<'_, '_> {
                             self.raise(late);
                         }
                         None => {
-                            let (offers, to, from) = match to_late {
-                                true => (&mut self.met.to_lates, new, &ground.row.heads[row]),
-                                false => (&mut self.met.to_rows, row, head),
-                            };
+                            let (to, from) = if to_late { (new, &ground.heads[row]) } else { (row, head) };
                             let entry = Neighbour { score: Score(score), node: from.id };
-                            offers.push(Offer { to: to as u32, entry });
+                            self.offers.push(Offer { to: to as u32, entry });
                         }
                     }
                 }
@@ -330,11 +308,11 @@ impl Ground<'_> {
         own: Range<usize>,
         ahead: &mut Ahead,
     ) {
-        let (head, vector) = (&self.late.heads[new], &self.late.bodies[new].vector);
+        let (head, vector) = (&self.heads[new], &self.bodies[new].vector);
         let values = vector.values();
         let mut of_draft = own;
         loop {
-            ahead.near(self.row.bodies, waiting, of_draft.start, |(_, row)| *row as usize);
+            ahead.near(self.bodies, waiting, of_draft.start, |(_, row)| *row as usize);
             let (mut rows, mut count) = ([0; FOUR], 0);
             while count < FOUR
                 && let Some((most, row)) = of_draft.next().map(|at| &waiting[at])
@@ -342,7 +320,7 @@ impl Ground<'_> {
                 if *most < lowered(draft.floor(), self.error) {
                     // Nor do those after it.
                     of_draft = 0..0;
-                } else if self.wants(head, &self.row.heads[*row as usize]) {
+                } else if self.wants(head, &self.heads[*row as usize]) {
                     rows[count] = *row;
                     count += 1;
                 }
@@ -360,7 +338,7 @@ impl Ground<'_> {
     fn scores(&self, values: &[f32], vector: &Vector, rows: impl Iterator<Item = usize>) -> [f32; FOUR] {
         let (mut vectors, mut count) = ([vector; FOUR], 0);
         for (at, row) in vectors.iter_mut().zip(rows) {
-            *at = &self.row.bodies[row].vector;
+            *at = &self.bodies[row].vector;
             count += 1;
         }
         let mut scores = [0.0; FOUR];

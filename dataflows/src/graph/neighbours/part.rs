@@ -139,7 +139,7 @@ impl Reach {
     }
 }
 
-/// Some of a cell's members; a member's place is that of its row.
+/// A cell's members; a member's place is that of its row.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) heads: Vec<Head>,

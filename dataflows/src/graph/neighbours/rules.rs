@@ -9,7 +9,7 @@ use crate::id::NodeId;
 pub(super) struct Rules {
     /// Entries of a list.
     pub(super) k: usize,
-    /// Entries with the spare ones. Where several workers share a cell, each has a part of a list's rows, and of its spare entries.
+    /// Entries with the spare ones.
     pub(super) full: usize,
     /// T, nanoseconds.
     pub(super) separation_ns: u64,
@@ -27,7 +27,7 @@ impl Rules {
     pub(super) fn of(settings: &Settings, workers: usize) -> Self {
         Rules {
             k: settings.k,
-            full: settings.k + settings.k.div_ceil(settings.shares.max(1)),
+            full: 2 * settings.k,
             separation_ns: settings.separation_ns(),
             min_rows: settings.min_cell(),
             threads: settings.threads_of(workers),
@@ -44,27 +44,6 @@ impl Rules {
     /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.
     pub(super) fn eligible(&self, a: (NodeId, u64), b: (NodeId, u64)) -> bool {
         a.0.track() != b.0.track() && (a.0.source() != b.0.source() || a.1.abs_diff(b.1) > self.separation_ns)
-    }
-}
-
-/// Which of a cell's pairs are scored here, when several workers share the cell. Each has all rows, dealt into as many
-/// parts as there are shares, and scores the pairs whose parts add up to its index modulo `of`: each pair in one share only,
-/// whatever the order of arrival, and as many of a new row's pairs in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) index: usize,
-    pub(super) of: usize,
-}
-
-impl Share {
-    /// The part a node is in.
-    pub(super) fn part(&self, node: NodeId) -> usize {
-        ((u128::from(spread(node)) * self.of as u128) >> u64::BITS) as usize
-    }
-
-    /// The part whose rows those of `part` meet here.
-    pub(super) fn meets(&self, part: usize) -> usize {
-        (self.of + self.index - part) % self.of
     }
 }
 

@@ -219,23 +219,22 @@ fn settings(k: usize, look_into: usize) -> Settings {
 #[test]
 fn at_every_epoch_all_is_as_recomputed() {
     for workers in 1..=3 {
-        for (look_into, look_within, k, at_once, shares, sketching) in [
-            (1, 0.0, 3, 1, 1, Sketching::Measured),
-            (2, 0.0, 3, 4, 1, Sketching::Twice(3, 6)),
-            (1, 0.0, 10, 7, 2, Sketching::First(8)),
-            (2, 1.2, 1, 1, 3, Sketching::Never),
-            (3, 1.5, 2, 3, 2, Sketching::Twice(1, 8)),
+        for (look_into, look_within, k, at_once, sketching) in [
+            (1, 0.0, 3, 1, Sketching::Measured),
+            (2, 0.0, 3, 4, Sketching::Twice(3, 6)),
+            (1, 0.0, 10, 7, Sketching::First(8)),
+            (2, 1.2, 1, 1, Sketching::Never),
+            (3, 1.5, 2, 3, Sketching::Twice(1, 8)),
         ] {
-            let storage = [Storage::F32, Storage::Bytes, Storage::F16][(workers + shares) % 3];
-            let threads = 1 + (look_into + shares) % 3;
+            let storage = [Storage::F32, Storage::Bytes, Storage::F16, Storage::Words][(workers + k) % 4];
+            let threads = 1 + (look_into + k) % 3;
             let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
             let what = format!(
-                "{workers} workers, {threads} threads, {look_into} cells within {look_within}, k {k}, {at_once} epochs at once, {shares} shares, {storage:?}, {sketching:?}"
+                "{workers} workers, {threads} threads, {look_into} cells within {look_within}, k {k}, {at_once} epochs at once, {storage:?}, {sketching:?}"
             );
-            let settings =
-                Settings { look_within, shares, threads, storage, sketching, ..settings(k, look_into) };
+            let settings = Settings { look_within, threads, storage, sketching, ..settings(k, look_into) };
             let outputs = run(&steps, &settings, workers, at_once);
             assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
             assert_as_recomputed(&steps, &settings, &outputs, &what);
@@ -261,7 +260,6 @@ fn soak() {
         let settings = Settings {
             codebook: CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell },
             look_within: if rng.random_bool(0.5) { rng.random_range(1.0..2.0) } else { 0.0 },
-            shares: rng.random_range(1..=3),
             threads: rng.random_range(1..=3),
             storage,
             sketching,
@@ -296,13 +294,14 @@ fn a_cell_that_divides_leaves_its_lists_to_its_children() {
     let replaced = Row { vector: rows[9].vector.clone(), ..rows[4].clone() };
     changes.extend([(rows[4].clone(), -1), (replaced, 1)]);
     let steps = [first, Step { rows: changes, decisions: vec![divide] }];
-    for (workers, shares) in [(1, 1), (1, 2), (2, 2), (3, 3)] {
-        let settings = Settings { shares, ..settings(3, 1) };
-        let outputs = run(&steps, &settings, workers, 1);
-        assert_as_recomputed(&steps, &settings, &outputs, &format!("{workers} workers, {shares} shares"));
+    let settings = settings(3, 1);
+    for threads in [1, 3] {
+        let settings = Settings { threads, ..settings.clone() };
+        let outputs = run(&steps, &settings, 1, 1);
+        assert_as_recomputed(&steps, &settings, &outputs, &format!("{threads} threads"));
         let scored = outputs.scored.load(Ordering::Relaxed);
         // 70 meet each other; then eleven new ones meet some 40 in each heap. Without a heritage it would be twice 35 * 34 / 2 more.
-        assert!(scored < 70 * 69 / 2 + 11 * 45, "{scored} scores, {workers} workers, {shares} shares");
+        assert!(scored < 70 * 69 / 2 + 11 * 45, "{scored} scores, {threads} threads");
     }
 }
 
@@ -320,10 +319,10 @@ fn cells_under_the_minimum_give_no_lists() {
 
 #[test]
 fn a_restart_scores_nothing_and_goes_on_as_before() {
-    let cases = [(1, 0.0, 0, 1), (2, 0.0, 0, 2), (1, 0.0, 7, 3), (2, 0.0, 7, 1), (3, 1.3, 0, 1)];
-    for (look_into, look_within, min_cell, shares) in cases {
+    let cases = [(1, 0.0, 0), (2, 0.0, 0), (1, 0.0, 7), (2, 0.0, 7), (3, 1.3, 0)];
+    for (look_into, look_within, min_cell) in cases {
         let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell };
-        let settings = Settings { codebook: kind, look_within, shares, ..settings(3, look_into) };
+        let settings = Settings { codebook: kind, look_within, ..settings(3, look_into) };
         let mut rng = Pcg64::seed_from_u64(9);
         let mut steps = Vec::new();
         random_steps(40, &mut rng, &mut steps);

@@ -70,18 +70,11 @@ impl Deeper {
         self.steps.truncate(last);
     }
 
-    /// For each of `hits`, whose late ones are the rows from place `first` on and whose rows those of `other`: puts what its canonical
+    /// For each of `hits`, whose late ones are the rows from place `first` on: puts what its canonical
     /// score is at least into `least`, and lowers its fast score to what that would be at most if it were as good as can be told from
     /// here. `errors`: how far the first can be above the canonical score, and how much the second is to be raised.
-    pub fn sharpen(
-        &self,
-        first: usize,
-        other: &Deeper,
-        errors: (f64, f64),
-        hits: &mut [Hit],
-        least: &mut Vec<f32>,
-    ) {
-        let pairs = Pairs { first, of_late: self, of_row: other, errors };
+    pub fn sharpen(&self, first: usize, errors: (f64, f64), hits: &mut [Hit], least: &mut Vec<f32>) {
+        let pairs = Pairs { first, of: self, errors };
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor was just seen to have AVX2.
@@ -93,20 +86,19 @@ impl Deeper {
 
 struct Pairs<'a> {
     first: usize,
-    of_late: &'a Deeper,
-    of_row: &'a Deeper,
+    of: &'a Deeper,
     errors: (f64, f64),
 }
 
 impl Pairs<'_> {
     #[inline(always)]
     fn sharpen(&self, hits: &mut [Hit], least: &mut Vec<f32>, dot: impl Fn(&[i8], &[i8]) -> i32) {
-        let values = self.of_late.values;
+        let values = self.of.values;
         for hit in hits {
             let late = self.first + hit.late;
-            let (a, b) = (&self.of_late.rows[late], &self.of_row.rows[hit.row]);
-            let of_late = &self.of_late.steps[late * values..(late + 1) * values];
-            let of_row = &self.of_row.steps[hit.row * values..(hit.row + 1) * values];
+            let (a, b) = (&self.of.rows[late], &self.of.rows[hit.row]);
+            let of_late = &self.of.steps[late * values..(late + 1) * values];
+            let of_row = &self.of.steps[hit.row * values..(hit.row + 1) * values];
             let single = f64::from;
             let along = single(a.scale) * single(b.scale) * f64::from(dot(of_late, of_row));
             let middle = single(hit.fast) + along - single(a.left_first) * single(b.left_first);

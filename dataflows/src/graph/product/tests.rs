@@ -236,7 +236,7 @@ fn a_second_look_is_around_the_score_and_closer_than_the_first() {
             let second = sketch.second_error(&by, longest_vector, longest, off);
             let (before, mut least) = (hits.clone(), Vec::new());
             let errors = (second, second - f64::from(first));
-            deeper.sharpen(0, &deeper, errors, &mut hits, &mut least);
+            deeper.sharpen(0, errors, &mut hits, &mut least);
             let mut closer = 0;
             for ((hit, least), before) in hits.iter().zip(least).zip(before) {
                 let canonical = score(&vectors[hit.late], &vectors[hit.row]).0;

@@ -96,10 +96,10 @@ fn lists_of_odd_vectors_are_exact() {
         for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
             let sketching =
                 [Sketching::Never, Sketching::First(2), Sketching::Twice(1, 3)][rng.random_range(0..3)];
-            let (threads, shares) = (rng.random_range(1..=3), rng.random_range(1..=2));
+            let (threads, workers) = (rng.random_range(1..=3), rng.random_range(1..=2));
             let k = [1, 3, 50][rng.random_range(0..3)];
-            let settings = Settings { threads, shares, storage, sketching, ..settings(k, 1) };
-            let outputs = run(&steps, &settings, shares, 2);
+            let settings = Settings { threads, storage, sketching, ..settings(k, 1) };
+            let outputs = run(&steps, &settings, workers, 2);
             assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default());
             let what = format!("{kind:?}, d {d}, {storage:?}, {sketching:?}, k {k}");
             assert_as_recomputed(&steps, &settings, &outputs, &what);

@@ -32,7 +32,7 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
             rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
             ..Step::default()
         };
-        for (rows, storage, shares, sketching) in [
+        for (rows, storage, workers, sketching) in [
             (&singles, Storage::F32, 1, Sketching::Never),
             (&singles, Storage::F16, 1, Sketching::Never),
             (&singles, Storage::Bytes, 1, Sketching::Never),
@@ -46,8 +46,8 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
             let (first, later) = rows.split_at(40);
             let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
             let what = format!("d {d}, {storage:?}, {sketching:?}");
-            let settings = Settings { storage, shares, sketching, ..settings(5, 1) };
-            let outputs = run(&steps, &settings, shares, 1);
+            let settings = Settings { storage, sketching, ..settings(5, 1) };
+            let outputs = run(&steps, &settings, workers, 1);
             assert_as_recomputed(&steps, &settings, &outputs, &what);
         }
     }
@@ -85,7 +85,7 @@ fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
         step(&rows[1900..], 1),
         step(&rows[300..420], 1),
     ];
-    for (storage, sketching, shares, threads) in [
+    for (storage, sketching, workers, threads) in [
         (Storage::Bytes, Sketching::Never, 1, 3),
         (Storage::F32, Sketching::Never, 1, 2),
         (Storage::F32, Sketching::Twice(6, 24), 1, 3),
@@ -93,9 +93,9 @@ fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
         (Storage::Bytes, Sketching::Measured, 1, 1),
         (Storage::F32, Sketching::First(8), 1, 2),
     ] {
-        let settings = Settings { storage, sketching, shares, threads, ..settings(5, 1) };
-        let outputs = run(&steps, &settings, shares, 1);
-        let what = format!("{storage:?}, {sketching:?}, {shares} shares, {threads} threads");
+        let settings = Settings { storage, sketching, threads, ..settings(5, 1) };
+        let outputs = run(&steps, &settings, workers, 1);
+        let what = format!("{storage:?}, {sketching:?}, {workers} workers, {threads} threads");
         assert_as_recomputed(&steps, &settings, &outputs, &what);
     }
 }
