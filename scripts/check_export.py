@@ -87,8 +87,8 @@ class Codebook:
             at += [child for child, score in zip(children, scores) if score >= max(scores) - TOLERANCE]
         return leaves
 
-    def looks_into(self, vector, own, count, within):
-        """The sets of cells that a node stored in own may look into; again one, but for ties."""
+    def probed(self, vector, own, count, within):
+        """The sets of cells that a node stored in own may probe; again one, but for ties."""
         others = [cell for cell, children in self.children.items() if not children and cell != own]
         # A cell that is no leaf is told of where cells are checked.
         if count <= 1 or not others or own not in self.centroid:
@@ -275,10 +275,10 @@ class Export:
                 eligible &= column["track"] != column["track"][at]
                 eligible &= np.isin(column["cell"], open_cells)
                 entries = [(place[node], score) for node, score in self.neighbours[self.ids[at]]]
-                own, count = int(column["cell"][at]), self.rules["look_into"]
-                within = self.rules.get("look_within", 0)
+                own, count = int(column["cell"][at]), self.rules.get("nprobe", self.rules.get("look_into"))
+                within = self.rules.get("probe_within", self.rules.get("look_within", 0))
                 problem = None
-                for cells in self.codebook.looks_into(self.vectors[at], own, count, within):
+                for cells in self.codebook.probed(self.vectors[at], own, count, within):
                     may = eligible & np.isin(column["cell"], cells)
                     problem = list_problem(entries, scores, may, k, self.ids)
                     if problem is None:

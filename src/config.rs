@@ -196,7 +196,7 @@ pub fn graph_settings(config: &Config, space: &str) -> BTreeMap<String, String> 
     }
     settings.insert("embed space".to_string(), space.to_string());
     // How lists are computed changes nothing in them.
-    for of_no_effect in ["storage", "sketching", "threads"] {
+    for of_no_effect in ["storage", "projection", "threads"] {
         settings.remove(&format!("graph.neighbours.{of_no_effect}"));
     }
     // Nodes are found on frames of that size.

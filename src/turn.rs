@@ -126,7 +126,7 @@ fn graph<'s>(
     scored: Arc<AtomicU64>,
 ) -> Collections<'s> {
     let nodes = rows.clone().map(|row| row.id);
-    let Neighbours { cells, groups, lists, neighbours, misfits } =
+    let Neighbours { cells, groups, lists, neighbours, errors: misfits } =
         neighbours(rows, codebook, &settings.neighbours, scored);
     let Closure { clusters, inter, pairs, classes, .. } =
         closure(nodes, neighbours, known, &settings.closure);

@@ -25,9 +25,9 @@ const SET: [&str; 14] = [
     "--set",
     "graph.neighbours.codebook.growing.cap=40",
     "--set",
-    "graph.neighbours.look_into=3",
+    "graph.neighbours.nprobe=3",
     "--set",
-    "graph.neighbours.look_within=1.1",
+    "graph.neighbours.probe_within=1.1",
     "--set",
     "graph.neighbours.k=6",
     "--set",
@@ -160,8 +160,8 @@ fn random_operations_give_the_recomputed_graph_on_one_two_and_three_workers() {
 fn equals_the_recompute(out: &Path) {
     let settings = Settings {
         k: 6,
-        look_into: 3,
-        look_within: 1.1,
+        nprobe: 3,
+        probe_within: 1.1,
         codebook: CodebookKind::Growing { cap: 40, try_every_epochs: 4 },
         ..Settings::default()
     };

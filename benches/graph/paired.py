@@ -6,7 +6,7 @@
 A round is: ours, faiss, usearch, hnswlib; after the last, ours once more, unless --once. Ours is `cargo bench -p kinetograph-dataflows
 --bench neighbours -- rates ROWS D 2 0 1 INSERTS 500 threaded`, one exact cell for all, searched on two threads; its lists are compared with
 faiss's flat search before any of the others is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
-node looking into P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
+node probing P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
 against those lists. What the others do is told in peers.py. Ratios are of the medians.
 
 A full rebuild is flat search of all vectors for each of them, timed on all where that takes under half a minute, else on a
@@ -42,8 +42,8 @@ def rates(*words):
 
 def ours(rows, d, inserts, file, cells=(0, 1, 0)):
     """Our rates at the task, on two threads."""
-    cap, look_into, within = cells
-    return rates(rows, d, 2, cap, look_into, inserts, BATCH, *([file] if file else []), "threaded", f"within={within}")
+    cap, nprobe, within = cells
+    return rates(rows, d, 2, cap, nprobe, inserts, BATCH, *([file] if file else []), "threaded", f"within={within}")
 
 
 def rebuild(vectors):

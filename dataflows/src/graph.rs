@@ -10,11 +10,11 @@ pub mod clusters;
 pub mod codebook;
 pub mod edges;
 pub mod kmeans;
-pub mod looks;
 pub mod neighbours;
 pub mod node;
 pub mod pairs;
 pub mod policy;
+pub mod probes;
 pub mod product;
 #[cfg(test)]
 mod replay;

@@ -79,7 +79,7 @@ pub struct Outputs<'s> {
     /// Node to its class.
     pub classes: VecCollection<'s, Epoch, (NodeId, ClassId), Diff>,
     /// What could not be followed, in words: empty unless the log or the embedder is broken.
-    pub misfits: VecCollection<'s, Epoch, String, Diff>,
+    pub errors: VecCollection<'s, Epoch, String, Diff>,
 }
 
 /// The way of a frame: mine, track, embed; cells, neighbours; clusters, edges, pairs, classes.
@@ -94,11 +94,11 @@ pub fn wire<'s>(inputs: Inputs<'s>, plan: &Plan, troubles: &Troubles) -> Outputs
 
     let rows = embedded.clone().map(|e| e.row()).concat(inputs.rows);
     let nodes = rows.clone().map(|row| row.id);
-    let Neighbours { cells, groups, lists, neighbours, misfits } =
+    let Neighbours { cells, groups, lists, neighbours, errors } =
         neighbours(rows, inputs.codebook, &graph.neighbours, scored.clone());
 
     let Closure { clusters, inter, pairs, classes, .. } =
         closure(nodes, neighbours, inputs.classes, &graph.closure);
 
-    Outputs { nodes: embedded, observed, cells, groups, lists, clusters, inter, pairs, classes, misfits }
+    Outputs { nodes: embedded, observed, cells, groups, lists, clusters, inter, pairs, classes, errors }
 }

@@ -13,7 +13,7 @@ const RANGES: [(&str, i64, i64, &str); 14] = [
     ("observe.segment_frames", 1, i64::MAX, ""),
     // Near-duplicates all know each other: the cliques among k neighbours may number 3 to the power of k / 3.
     ("graph.neighbours.k", 1, 32, "; the cost of clusters grows exponentially with it"),
-    ("graph.neighbours.look_into", 1, i64::MAX, ""),
+    ("graph.neighbours.nprobe", 1, i64::MAX, ""),
     ("graph.neighbours.codebook.growing.cap", 2, i64::MAX, ""),
     ("graph.neighbours.codebook.k_means.cells", 1, i64::MAX, ""),
     ("graph.neighbours.codebook.k_means.first_nodes", 1, i64::MAX, ""),
@@ -44,15 +44,15 @@ impl Config {
             }
         }
         let near = &self.graph.neighbours;
-        if near.look_within > 0.0 {
-            if !(1.0..=FURTHEST).contains(&near.look_within) {
+        if near.probe_within > 0.0 {
+            if !(1.0..=FURTHEST).contains(&near.probe_within) {
                 return Err(format!(
-                    "graph.neighbours.look_within = {} must be at least 1 and at most {FURTHEST}, or 0 for any distance",
-                    near.look_within
+                    "graph.neighbours.probe_within = {} must be at least 1 and at most {FURTHEST}, or 0 for any distance",
+                    near.probe_within
                 ));
             }
-            if near.look_into == 1 {
-                return Err("graph.neighbours.look_within says how far away other cells may be; with graph.neighbours.look_into = 1 a node looks into none".to_owned());
+            if near.nprobe == 1 {
+                return Err("graph.neighbours.probe_within says how far away other cells may be; with graph.neighbours.nprobe = 1 a node probes none".to_owned());
             }
         }
         #[cfg(feature = "ingest")]
@@ -103,9 +103,9 @@ mod tests {
             "graph.neighbours.k=0",
             "graph.neighbours.k=100",
             "graph.neighbours.separation_s=-1.0",
-            "graph.neighbours.look_within=0.9",
-            "graph.neighbours.look_within=1.1",
-            "graph.neighbours.look_within=1e6",
+            "graph.neighbours.probe_within=0.9",
+            "graph.neighbours.probe_within=1.1",
+            "graph.neighbours.probe_within=1e6",
             "graph.closure.min_cluster=1",
             "track.frames=1",
             "track.padding=nan",

@@ -177,7 +177,7 @@ impl Gathered<EpochOutputs> {
             inter: home.go(outputs.inter, |(a, _)| *a),
             pairs: home.go(outputs.pairs, |pair| pair.a),
             classes: home.go(outputs.classes, |(node, _)| *node),
-            misfits: outputs.misfits,
+            misfits: outputs.errors,
         };
         self.attach(graph, probe);
         self.sink(outputs.nodes, probe, |out, embedded, _| out.nodes.push(embedded));

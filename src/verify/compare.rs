@@ -80,7 +80,7 @@ pub(crate) fn lists(
     let mut right: BTreeMap<(NodeId, CellId), List> =
         nearest::lists(members, codebook, rules, wrong, done).into_iter().collect();
     for (at, (key, list)) in lists.iter().enumerate() {
-        // Nobody looks into that cell from that node.
+        // Nobody probes that cell from that node.
         if !looked_at[at].load(Ordering::Relaxed) && !list.is_empty() {
             right.insert(*key, List::new());
         }

@@ -1,12 +1,12 @@
-//! Lists from scratch, cell by cell: everyone who looks into a cell against everyone stored there, every score computed.
+//! Lists from scratch, cell by cell: everyone who probes a cell against everyone stored there, every score computed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kinetograph_dataflows::graph::codebook::Codebook;
-use kinetograph_dataflows::graph::looks::Looks;
 use kinetograph_dataflows::graph::node::{CellId, List, Neighbour};
+use kinetograph_dataflows::graph::probes::Probes;
 use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
 
@@ -41,14 +41,14 @@ pub fn eligible(a: &Member, b: &Member, separation_ns: u64) -> bool {
         && (a.id.source() != b.id.source() || a.pts_ns.abs_diff(b.pts_ns) > separation_ns)
 }
 
-/// Some of those who look into a cell.
+/// Some of those who probe a cell.
 struct Task<'m> {
     cell: CellId,
     lookers: Vec<&'m Member>,
     stored: Arc<Vec<&'m Member>>,
 }
 
-/// Calls `take` with each member, each cell it looks into, and its `k` nearest eligible members there; from all cores, in no
+/// Calls `take` with each member, each cell it probes, and its `k` nearest eligible members there; from all cores, in no
 /// order. What it answers, of those where it answers something. `done` hears how many lists are made, and of how many.
 pub fn lists<R: Send>(
     members: &[Member],
@@ -65,12 +65,12 @@ pub fn lists<R: Send>(
 
     let mut lookers: BTreeMap<CellId, Vec<&Member>> = BTreeMap::new();
     let chunks: Vec<&[Member]> = members.chunks(LOOKERS).collect();
-    let looks = |some: &&[Member]| some.iter().map(|member| looks_into(member, codebook, rules)).collect();
-    let looks: Vec<Vec<Vec<CellId>>> = on_all_cores(&chunks, looks, &|_| {});
-    for (member, cells) in members.iter().zip(looks.iter().flatten()) {
+    let probed_by = |some: &&[Member]| some.iter().map(|member| probed(member, codebook, rules)).collect();
+    let all: Vec<Vec<Vec<CellId>>> = on_all_cores(&chunks, probed_by, &|_| {});
+    for (member, cells) in members.iter().zip(all.iter().flatten()) {
         cells.iter().for_each(|cell| lookers.entry(*cell).or_default().push(member));
     }
-    drop(looks);
+    drop(all);
 
     let all = lookers.values().map(Vec::len).sum();
     let mut tasks = Vec::new();
@@ -91,11 +91,11 @@ pub fn lists<R: Send>(
     on_all_cores(&tasks, run, &|_| {}).into_iter().flatten().collect()
 }
 
-/// The cells that `member` looks into.
-pub fn looks_into(member: &Member, codebook: &Codebook, rules: &Rules) -> Vec<CellId> {
-    match rules.looks() {
-        Looks { count: 0 | 1, .. } => vec![member.cell],
-        looks => codebook.looks_into(&member.vector.values(), looks),
+/// The cells that `member` probes.
+pub fn probed(member: &Member, codebook: &Codebook, rules: &Rules) -> Vec<CellId> {
+    match rules.probes() {
+        Probes { count: 0 | 1, .. } => vec![member.cell],
+        probes => codebook.probed(&member.vector.values(), probes),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rules that turn nodes into a graph.
 
 use kinetograph_dataflows::graph::Settings;
-use kinetograph_dataflows::graph::looks::Looks;
+use kinetograph_dataflows::graph::probes::Probes;
 use serde::{Deserialize, Serialize};
 
 /// What the graph over given vectors and a given codebook depends on.
@@ -12,10 +12,10 @@ pub struct Rules {
     pub k: usize,
     /// Two nodes of one source may be neighbours when their frames are further apart than this, nanoseconds.
     pub separation_ns: u64,
-    /// How many cells a node looks into at most, its own included; at least 1.
-    pub look_into: usize,
+    /// How many cells a node probes at most, its own included; at least 1.
+    pub nprobe: usize,
     /// How many times as far as the own cell's centroid the others' may be; 0 for any distance.
-    pub look_within: f64,
+    pub probe_within: f64,
     /// The smallest child cluster.
     pub min_cluster: usize,
     /// A cell with fewer rows gives no lists.
@@ -29,8 +29,8 @@ impl Default for Rules {
         Rules {
             k: 10,
             separation_ns: 5_000_000_000,
-            look_into: 1,
-            look_within: 0.0,
+            nprobe: 1,
+            probe_within: 0.0,
             min_cluster: 5,
             min_cell: 0,
             max_pairs_per_node: 0,
@@ -45,16 +45,16 @@ impl Rules {
         Rules {
             k: near.k,
             separation_ns: near.separation_ns(),
-            look_into: near.look_into,
-            look_within: near.look_within,
+            nprobe: near.nprobe,
+            probe_within: near.probe_within,
             min_cluster: settings.closure.min_cluster,
             min_cell: near.min_cell(),
             max_pairs_per_node: settings.closure.max_pairs_per_node,
         }
     }
 
-    /// Which cells a node looks into.
-    pub fn looks(&self) -> Looks {
-        Looks { count: self.look_into, within: self.look_within }
+    /// Which cells a node probes.
+    pub fn probes(&self) -> Probes {
+        Probes { count: self.nprobe, within: self.probe_within }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn empty() -> State {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { k: 12, separation_ns: 5_000_000_000, look_into: 2, look_within: 1.3, ..Rules::default() }
+    Rules { k: 12, separation_ns: 5_000_000_000, nprobe: 2, probe_within: 1.3, ..Rules::default() }
 }
 
 fn unit(mut v: Vec<f32>) -> Arc<[f32]> {
@@ -197,7 +197,7 @@ fn lists(
 ) -> BTreeMap<(NodeId, CellId), List> {
     let mut lists = BTreeMap::new();
     for (a, (of_a, vector)) in nodes {
-        for cell in codebook.looks_into(vector, rules.looks()) {
+        for cell in codebook.probed(vector, rules.probes()) {
             let mut list = List::new();
             for (b, (of_b, other)) in nodes {
                 let far = a.source() != b.source() || of_a.pts_ns.abs_diff(of_b.pts_ns) > rules.separation_ns;

@@ -1,56 +1,67 @@
-//! The product against two GEMM crates: 192 new vectors with 20 000 rows.
+//! The product, with every kernel and encoding, against two GEMM crates: 192 queries with 20 000 rows.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use kinetograph_dataflows::graph::product::bound::{error, lowered, norm};
-use kinetograph_dataflows::graph::product::{Hit, Late, Lates, Rows, Storage};
+use kinetograph_dataflows::graph::product::{Candidate, Encoding, Kernel, Limits, Panels, Queries};
 use kinetograph_dataflows::graph::score::score;
 use serde_json::{Map, json};
 
 use crate::vectors::clustered;
 
 type Vectors = [Arc<[f32]>];
-/// Rows x d, lates x d, d, lates x rows.
+/// Rows x d, queries x d, d, queries x rows.
 type Gemm = fn(&[f32], &[f32], usize, &mut [f32]);
 
 const ROWS_HELD: usize = 20_000;
-const LATES: usize = 192;
+const QUERIES: usize = 192;
 const ROUNDS: usize = 5;
 
-/// How the product keeps rows.
-const STORED: [(&str, Storage); 3] =
-    [("ours_f32", Storage::F32), ("ours_f16", Storage::F16), ("ours_bytes", Storage::Bytes)];
+type Way = (Kernel, Encoding);
+
+/// Every kernel but the portable one, where there is another, with every encoding. The best with singles comes first.
+fn ways() -> Vec<(String, Way)> {
+    let all = Kernel::all();
+    let kernels = all.iter().rev().take((all.len() - 1).max(1));
+    let of_kernel = |kernel: &Kernel| {
+        let encodings = [("f32", Encoding::F32), ("words", Encoding::Words), ("bytes", Encoding::Bytes)];
+        encodings.map(|(name, encoding)| (format!("{}_{name}", kernel.name()), (*kernel, encoding)))
+    };
+    kernels.flat_map(of_kernel).collect()
+}
+
 /// Crates that only multiply, and write all scores down.
 const CRATES: [(&str, Gemm); 2] = [("gemm", with_gemm), ("matrixmultiply", with_matrixmultiply)];
 
 pub(crate) fn compare() {
+    let ways = ways();
     for d in [128, 512, 4608] {
         let rows = if d > 1000 { ROWS_HELD / 4 } else { ROWS_HELD };
-        let vectors = clustered(rows + LATES, d);
-        let (held, lates) = vectors.split_at(rows);
-        let [held_flat, lates_flat] =
-            [held, lates].map(|part| part.iter().flat_map(|v| v.iter().copied()).collect::<Vec<f32>>());
-        let mut out = vec![0.0f32; rows * LATES];
-        equal(held, lates, (&held_flat, &lates_flat), &mut out);
+        let vectors = clustered(rows + QUERIES, d);
+        let (held, queries) = vectors.split_at(rows);
+        let [held_flat, queries_flat] =
+            [held, queries].map(|part| part.iter().flat_map(|v| v.iter().copied()).collect::<Vec<f32>>());
+        let mut out = vec![0.0f32; rows * QUERIES];
+        equal(held, queries, (&held_flat, &queries_flat), &mut out);
 
-        let flops = 2.0 * (rows * LATES * d) as f64;
+        let flops = 2.0 * (rows * QUERIES * d) as f64;
         for threads in 1..=2 {
             let crates = if threads == 1 { &CRATES[..] } else { &[] };
-            let mut best = vec![f64::INFINITY; STORED.len() + crates.len()];
+            let mut best = vec![f64::INFINITY; ways.len() + crates.len()];
             for _ in 0..ROUNDS {
-                let (ours, others) = best.split_at_mut(STORED.len());
-                for (best, (_, storage)) in ours.iter_mut().zip(STORED) {
-                    *best = best.min(seconds(held, lates, storage, threads));
+                let (ours, others) = best.split_at_mut(ways.len());
+                for (best, (_, way)) in ours.iter_mut().zip(&ways) {
+                    *best = best.min(seconds(held, queries, *way, threads));
                 }
                 for (best, (_, product)) in others.iter_mut().zip(crates) {
                     let begun = Instant::now();
-                    product(&held_flat, &lates_flat, d, &mut out);
+                    product(&held_flat, &queries_flat, d, &mut out);
                     *best = best.min(begun.elapsed().as_secs_f64());
                 }
             }
-            let names = STORED.iter().map(|stored| stored.0).chain(crates.iter().map(|other| other.0));
+            let names = ways.iter().map(|(name, _)| name.as_str()).chain(crates.iter().map(|other| other.0));
             let mut told = Map::new();
             told.insert("what".into(), json!("kernels"));
             told.insert("d".into(), json!(d));
@@ -67,87 +78,87 @@ pub(crate) fn compare() {
 }
 
 /// Equal answers first: every fast score of ours is within rounding of the crates', and however rows are stored they propose
-/// the same pairs whose canonical scores reach a floor, one in a thousand.
-fn equal(held: &Vectors, lates: &Vectors, (held_flat, lates_flat): (&[f32], &[f32]), out: &mut [f32]) {
+/// the same pairs whose canonical scores reach a k-th score, one in a thousand.
+fn equal(held: &Vectors, queries: &Vectors, (held_flat, queries_flat): (&[f32], &[f32]), out: &mut [f32]) {
     let d = held[0].len();
     let mut ours = vec![f32::NAN; out.len()];
-    for hit in hits(held, lates, Storage::F32, f32::NEG_INFINITY).0 {
-        ours[hit.late * held.len() + hit.row] = hit.fast;
+    for hit in hits(held, queries, (Kernel::best(), Encoding::F32), f32::NEG_INFINITY).0 {
+        ours[hit.query * held.len() + hit.row] = hit.most;
     }
     for (name, product) in CRATES {
-        product(held_flat, lates_flat, d, out);
+        product(held_flat, queries_flat, d, out);
         assert!(ours.iter().zip(&*out).all(|(a, b)| (a - b).abs() < 1e-4), "{name}, d {d}");
     }
     let rank = ours.len() / 1000;
-    let floor = *ours.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1;
-    let pairs = |storage: Storage| {
+    let kth_score = *ours.select_nth_unstable_by(rank, |a, b| b.total_cmp(a)).1;
+    let pairs = |way: Way| {
         // The bound is that of the furthest stored row.
-        let off = hits(held, &lates[..1], storage, f32::INFINITY).1;
-        let longest = held.iter().chain(lates).map(|v| norm(v)).fold(0.0, f64::max);
-        let arithmetic = kept(&lates[..1], storage).0.arithmetic();
-        let error = error(&arithmetic, d, longest, off) + 2.0 * off as f32;
-        let (hits, _) = hits(held, lates, storage, lowered(floor, error));
+        let off = kept(held, way.1).1;
+        let longest = held.iter().chain(queries).map(|v| norm(v)).fold(0.0, f64::max);
+        let error = error(&way.1.arithmetic(), d, longest, off) + 2.0 * off as f32;
+        let (hits, _) = hits(held, queries, way, lowered(kth_score, error));
         let mut pairs: Vec<_> = hits
             .into_iter()
-            .filter(|hit| score(&lates[hit.late], &held[hit.row]).0 >= floor)
-            .map(|hit| (hit.late, hit.row))
+            .filter(|hit| score(&queries[hit.query], &held[hit.row]).0 >= kth_score)
+            .map(|hit| (hit.query, hit.row))
             .collect();
         pairs.sort_unstable();
         pairs
     };
-    let expected = pairs(Storage::F32);
+    let expected = pairs((Kernel::best(), Encoding::F32));
     assert!(expected.len() > rank / 2, "{} of {rank}", expected.len());
-    for (name, storage) in STORED {
-        assert_eq!(pairs(storage), expected, "{name}, d {d}");
+    for (name, way) in ways() {
+        assert_eq!(pairs(way), expected, "{name}, d {d}");
     }
 }
 
 /// `vectors` as the product keeps them, and how far the furthest is from what it is.
-fn kept(vectors: &Vectors, storage: Storage) -> (Rows, f64) {
-    let mut rows = Rows::new(vectors[0].len(), true, storage);
+fn kept(vectors: &Vectors, encoding: Encoding) -> (Panels, f64) {
+    let mut rows = Panels::new(vectors[0].len(), encoding);
     let off = vectors.iter().map(|row| rows.push(row)).fold(0.0, f64::max);
     (rows, off)
 }
 
-fn of(vectors: &Vectors, rows: usize, floor: f32, storage: Storage) -> Lates {
-    let limits = vec![Late { rows, floor }; vectors.len()];
-    kept(vectors, storage).0.lates((0..vectors.len()).zip(limits))
+fn of(vectors: &Vectors, rows: usize, threshold: f32, (kernel, encoding): Way) -> Queries {
+    let limits = Limits { rows, threshold };
+    Queries::new(&kept(vectors, encoding).0, kernel, (0..vectors.len()).map(|at| (at, limits)))
 }
 
-fn propose(lates: &mut Lates, rows: &Rows, floor: f32) -> Vec<Hit> {
-    let (floors, mut hits, mut from) = (vec![floor; rows.places()], Vec::new(), Some(0));
+fn propose(queries: &mut Queries, rows: &Panels, threshold: f32) -> Vec<Candidate> {
+    let thresholds = vec![threshold; rows.len().next_multiple_of(16)];
+    let (mut hits, mut from) = (Vec::new(), Some(0));
     while let Some(first) = from {
-        from = lates.propose(rows, first, &floors, &mut hits);
+        from = queries.propose(rows, first, &thresholds, &mut hits);
     }
     hits
 }
 
-/// What is proposed at `floor`, and how far the furthest row is stored from what it is.
-fn hits(held: &Vectors, lates: &Vectors, storage: Storage, floor: f32) -> (Vec<Hit>, f64) {
-    let (rows, off) = kept(held, storage);
-    (propose(&mut of(lates, held.len(), floor, storage), &rows, f32::INFINITY), off)
+/// What is proposed at `threshold`, and how far the furthest row is stored from what it is.
+fn hits(held: &Vectors, queries: &Vectors, way: Way, threshold: f32) -> (Vec<Candidate>, f64) {
+    let (rows, off) = kept(held, way.1);
+    (propose(&mut of(queries, held.len(), threshold, way), &rows, f32::INFINITY), off)
 }
 
-/// A product with the comparison of every score with two floors, which the crates' figures leave out. Rows are dealt out to
+/// A product with the comparison of every score with two thresholds, which the crates' figures leave out. Rows are dealt out to
 /// threads.
-fn seconds(held: &Vectors, lates: &Vectors, storage: Storage, threads: usize) -> f64 {
+fn seconds(held: &Vectors, queries: &Vectors, way: Way, threads: usize) -> f64 {
     let mut shares: Vec<_> = held
         .chunks(held.len().div_ceil(threads))
-        .map(|share| (kept(share, storage).0, of(lates, share.len(), 2.0, storage)))
+        .map(|share| (kept(share, way.1).0, of(queries, share.len(), 2.0, way)))
         .collect();
     let begun = Instant::now();
     thread::scope(|scope| {
         let (first, others) = shares.split_first_mut().expect("a thread");
-        for (rows, lates) in others {
-            scope.spawn(move || assert_eq!(propose(lates, rows, 2.0), []));
+        for (rows, queries) in others {
+            scope.spawn(move || assert_eq!(propose(queries, rows, 2.0), []));
         }
         assert_eq!(propose(&mut first.1, &first.0, 2.0), []);
     });
     begun.elapsed().as_secs_f64()
 }
 
-fn with_matrixmultiply(held: &[f32], lates: &[f32], d: usize, out: &mut [f32]) {
-    let (m, n) = (lates.len() / d, held.len() / d);
+fn with_matrixmultiply(held: &[f32], queries: &[f32], d: usize, out: &mut [f32]) {
+    let (m, n) = (queries.len() / d, held.len() / d);
     let (wide, tall) = (d as isize, n as isize);
     // SAFETY: the sizes and strides are those of the slices: m x d, d x n (n x d transposed) and m x n.
     unsafe {
@@ -156,7 +167,7 @@ fn with_matrixmultiply(held: &[f32], lates: &[f32], d: usize, out: &mut [f32]) {
             d,
             n,
             1.0,
-            lates.as_ptr(),
+            queries.as_ptr(),
             wide,
             1,
             held.as_ptr(),
@@ -170,8 +181,8 @@ fn with_matrixmultiply(held: &[f32], lates: &[f32], d: usize, out: &mut [f32]) {
     }
 }
 
-fn with_gemm(held: &[f32], lates: &[f32], d: usize, out: &mut [f32]) {
-    let (m, n) = (lates.len() / d, held.len() / d);
+fn with_gemm(held: &[f32], queries: &[f32], d: usize, out: &mut [f32]) {
+    let (m, n) = (queries.len() / d, held.len() / d);
     let (wide, tall) = (d as isize, n as isize);
     // SAFETY: as in `with_matrixmultiply`; here a column's stride comes first.
     unsafe {
@@ -183,7 +194,7 @@ fn with_gemm(held: &[f32], lates: &[f32], d: usize, out: &mut [f32]) {
             1,
             tall,
             false,
-            lates.as_ptr(),
+            queries.as_ptr(),
             1,
             wide,
             held.as_ptr(),

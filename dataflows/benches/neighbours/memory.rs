@@ -8,7 +8,7 @@ use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::neighbours::neighbours;
 use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
-use kinetograph_dataflows::graph::product::{Sketching, Storage};
+use kinetograph_dataflows::graph::product::{Projecting, Storage};
 use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::NodeId;
@@ -26,13 +26,13 @@ const LOAD: usize = 2000;
 const IDLE: usize = 16;
 
 /// Of `nodes` nodes with clustered vectors of `d` halves in growing cells of the default size, ten neighbours, one worker. The product
-/// sees shadows on so many `directions`, or for 0 what measures best.
+/// sees projections on so many `directions`, or for 0 what measures best.
 pub(crate) fn measure(nodes: usize, d: usize, directions: usize) -> Value {
-    let sketching = if directions == 0 { Sketching::Measured } else { Sketching::First(directions) };
+    let projection = if directions == 0 { Projecting::Measured } else { Projecting::First(directions) };
     let settings = Settings {
         codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 1 },
-        storage: Storage::F16,
-        sketching,
+        storage: Storage::Words,
+        projection,
         ..Settings::default()
     };
     let mut clusters = Clusters::new(nodes, d);

@@ -13,7 +13,7 @@ use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{List, Neighbour, Row};
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
-use kinetograph_dataflows::graph::product::Sketching;
+use kinetograph_dataflows::graph::product::{Kernel, Projecting, Storage};
 use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::graph::{Diff, Epoch};
@@ -31,15 +31,17 @@ pub(crate) struct Task {
     pub(crate) d: usize,
     pub(crate) workers: usize,
     pub(crate) cap: usize,
-    pub(crate) look_into: usize,
-    pub(crate) look_within: f64,
+    pub(crate) nprobe: usize,
+    pub(crate) probe_within: f64,
     /// Rows of an epoch while loading.
     pub(crate) load: usize,
     pub(crate) inserts: usize,
     pub(crate) batch: usize,
     /// Where vectors are from; clustered ones are made when there is no file.
     pub(crate) file: Option<PathBuf>,
-    pub(crate) sketching: Sketching,
+    pub(crate) projection: Projecting,
+    pub(crate) storage: Storage,
+    pub(crate) kernel: Kernel,
     /// Whether there is one worker, with as many threads.
     pub(crate) threaded: bool,
     /// How vectors are kept.
@@ -167,13 +169,15 @@ pub(crate) fn measure(task: &Task) {
         d,
         workers,
         cap,
-        look_into,
-        look_within,
+        nprobe,
+        probe_within,
         load,
         inserts,
         batch,
         file,
-        sketching,
+        projection,
+        storage,
+        kernel,
         threaded,
         precision,
     } = task;
@@ -181,7 +185,8 @@ pub(crate) fn measure(task: &Task) {
     let Measured { load_s, doubling_s, insert_s, delete_s, scored, cells } = measured;
     let rate = |count: usize, seconds: f64| count as f64 / seconds;
     crate::tell(format!(
-        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "look_into": {look_into}, "look_within": {look_within}, "load": {load}, "sketching": "{sketching:?}", "threaded": {threaded}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        r#"{{"what": "rates", "of": "{of}", "rows": {rows}, "d": {d}, "workers": {workers}, "cap": {cap}, "nprobe": {nprobe}, "probe_within": {probe_within}, "load": {load}, "projection": "{projection:?}", "storage": "{storage:?}", "kernel": "{}", "threaded": {threaded}, "precision": "{precision:?}", "batch": {batch}, "cells": {cells}, "load_per_s": {:.0}, "doubling_per_s": {:.0}, "inserts_per_s": {:.0}, "deletes_per_s": {:.0}, "scores_per_insert": {:.0}, "insert_gflops": {:.1}, "recall_at_10": {of_all:.4}, "mutual_kept": {mutual_kept}}}"#,
+        kernel.name(),
         rate(*rows, load_s),
         rate(rows.div_ceil(2), doubling_s),
         rate(*inserts, insert_s),
@@ -247,9 +252,11 @@ fn run(
     let settings = Settings {
         k: K,
         codebook: growing,
-        look_into: task.look_into,
-        look_within: task.look_within,
-        sketching: task.sketching,
+        nprobe: task.nprobe,
+        probe_within: task.probe_within,
+        projection: task.projection,
+        storage: task.storage,
+        kernel: task.kernel,
         threads: task.threads().1,
         ..Settings::default()
     };

@@ -4,7 +4,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 
-pub use places::Misfit;
+pub use places::PlacementError;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use self::places::{Moves, Places};
 use super::codebook::{Codebook, Decision};
-use super::looks::Looks;
 use super::node::{CellId, GroupId, List, Row};
+use super::probes::Probes;
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
-/// A row that looks into a cell.
+/// A row that probes a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// The row; its own `known` is empty.
@@ -38,14 +38,14 @@ pub struct Query {
 pub struct Located<'s> {
     /// Each row with the cell that stores it.
     pub data: VecCollection<'s, Epoch, (CellId, Arc<Row>), Diff>,
-    /// Each row with each cell it looks into.
+    /// Each row with each cell it probes.
     pub queries: VecCollection<'s, Epoch, (CellId, Query), Diff>,
     /// Node to the cell that stores it.
     pub cells: VecCollection<'s, Epoch, (NodeId, CellId), Diff>,
     /// Node to its group.
     pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
-    /// What could not be followed ([`Misfit`] as text), at the epoch of the input concerned.
-    pub misfits: VecCollection<'s, Epoch, String, Diff>,
+    /// What could not be followed ([`PlacementError`] as text), at the epoch of the input concerned.
+    pub errors: VecCollection<'s, Epoch, String, Diff>,
 }
 
 /// One epoch's inputs, kept until it is closed.
@@ -64,12 +64,12 @@ const OUTPUTS: usize = 5;
 /// after all `decisions` up to and including that epoch.
 ///
 /// `decisions` may be given on any one worker; the `u64` is their order within an epoch. One that does not fit is left out and
-/// told in `misfits`, as is a row that cannot be stored. Rows live on the worker their id hashes to. A retraction
+/// told in `errors`, as is a row that cannot be stored. Rows live on the worker their id hashes to. A retraction
 /// needs the right id only.
 pub fn locate<'s>(
     rows: VecCollection<'s, Epoch, Row, Diff>,
     decisions: VecCollection<'s, Epoch, (u64, Decision), Diff>,
-    looks: Looks,
+    probes: Probes,
 ) -> Located<'s> {
     let scope = rows.inner.scope();
     let first_worker = scope.index() == 0;
@@ -81,13 +81,13 @@ pub fn locate<'s>(
     let (queries, query_stream) = builder.new_output();
     let (cells, cell_stream) = builder.new_output();
     let (groups, group_stream) = builder.new_output();
-    let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
+    let (errors, error_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
     let (mut data, mut queries) = (OutputBuilder::from(data), OutputBuilder::from(queries));
     let (mut cells, mut groups) = (OutputBuilder::from(cells), OutputBuilder::from(groups));
-    let mut misfits = OutputBuilder::from(misfits);
+    let mut errors = OutputBuilder::from(errors);
 
     builder.build(move |_| {
-        let mut places = Places::new(looks);
+        let mut places = Places::new(probes);
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         move |frontiers| {
             rows.for_each(|input, updates| {
@@ -112,15 +112,18 @@ pub fn locate<'s>(
                 && frontiers.iter().all(|f| !f.less_equal(at.key()))
             {
                 let (epoch, at) = at.remove_entry();
-                let Moves { data: d, queries: q, cells: c, groups: g, misfits: m } =
+                let Moves { data: d, queries: q, cells: c, groups: g, errors: m } =
                     places.apply(epoch, at.decisions, at.rows);
                 // Every worker gets every decision; one of them tells.
-                let told = |misfit: &Misfit| {
-                    first_worker || !matches!(misfit, Misfit::Decision { .. } | Misfit::Retracted { .. })
+                let told = |error: &PlacementError| {
+                    first_worker
+                        || !matches!(
+                            error,
+                            PlacementError::Decision { .. } | PlacementError::Retracted { .. }
+                        )
                 };
                 let m = m.iter().filter(|m| told(m)).map(|m| (m.to_string(), 1));
-                let [of_data, of_queries, of_cells, of_groups, of_misfits] = at.capabilities.as_slice()
-                else {
+                let [of_data, of_queries, of_cells, of_groups, of_errors] = at.capabilities.as_slice() else {
                     continue;
                 };
                 let stamp = move |(data, diff)| (data, epoch, diff);
@@ -139,7 +142,7 @@ pub fn locate<'s>(
                     .activate()
                     .session(of_groups)
                     .give_iterator(g.into_iter().map(move |(x, r)| (x, epoch, r)));
-                misfits.activate().session(of_misfits).give_iterator(m.map(stamp));
+                errors.activate().session(of_errors).give_iterator(m.map(stamp));
             }
         }
     });
@@ -149,7 +152,7 @@ pub fn locate<'s>(
         queries: query_stream.as_collection(),
         cells: cell_stream.as_collection(),
         groups: group_stream.as_collection(),
-        misfits: misfit_stream.as_collection(),
+        errors: error_stream.as_collection(),
     }
 }
 

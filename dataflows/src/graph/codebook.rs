@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::kmeans::nearest;
-use super::looks::Looks;
 use super::node::{CellId, GroupId};
+use super::probes::Probes;
 use super::score::{Score, score};
 
 /// A unit vector that stands for a cell or a group: d values.
@@ -133,26 +133,31 @@ impl Codebook {
         at
     }
 
-    /// The cells a node with `vector` looks into, ascending by id: its own, and the other leaves that `looks` allows.
-    pub fn looks_into(&self, vector: &[f32], looks: Looks) -> Vec<CellId> {
+    /// The cells a node with `vector` probes, ascending by id: its own, and the other leaves that `probes` allows.
+    pub fn probed(&self, vector: &[f32], probes: Probes) -> Vec<CellId> {
         let own = self.cell(vector);
-        let mut cells = self.nearest_others(vector, own, looks);
+        let mut cells = self.nearest_others(vector, own, probes);
         cells.push(own);
         cells.sort_unstable();
         cells
     }
 
-    /// The leaves other than `own` whose centroids are nearest to `vector`, as many as `looks` allows: nearest first, ties by smaller
+    /// The leaves other than `own` whose centroids are nearest to `vector`, as many as `probes` allows: nearest first, ties by smaller
     /// id.
-    pub(super) fn nearest_others(&self, vector: &[f32], own: CellId, looks: Looks) -> Vec<CellId> {
-        if looks.others() == 0 {
+    pub(super) fn nearest_others(&self, vector: &[f32], own: CellId, probes: Probes) -> Vec<CellId> {
+        if probes.others() == 0 {
             return Vec::new();
         }
         let others = self.leaves().filter(|c| *c != own);
         let mut others: Vec<_> = others.map(|c| (self.score(vector, c), c)).collect();
         others.sort_unstable();
-        let reached = self.reached_by(vector, own, looks);
-        others.into_iter().take(looks.others()).filter(|(score, _)| reached(*score)).map(|(_, c)| c).collect()
+        let reached = self.reached_by(vector, own, probes);
+        others
+            .into_iter()
+            .take(probes.others())
+            .filter(|(score, _)| reached(*score))
+            .map(|(_, c)| c)
+            .collect()
     }
 
     /// Tells by its canonical score whether a leaf is near enough to `vector`, which `own` stores.
@@ -160,12 +165,12 @@ impl Codebook {
         &self,
         vector: &[f32],
         own: CellId,
-        looks: Looks,
+        probes: Probes,
     ) -> impl Fn(Score) -> bool + use<> {
         // The root has no centroid, and as a leaf no others.
-        let asked = looks.by_distance() && !self.centroid(own).is_empty();
+        let asked = probes.by_distance() && !self.centroid(own).is_empty();
         let own = if asked { self.score(vector, own) } else { Score(0.0) };
-        move |other| looks.reach(own, other)
+        move |other| probes.reach(own, other)
     }
 
     /// The canonical score of `vector` with the centroid of `cell`.
@@ -229,10 +234,10 @@ mod tests {
         codebook.apply(&divide(0, [1, 2])).unwrap();
         assert_eq!(codebook.cell(&[0.8, 0.6]), CellId(1));
         assert_eq!(codebook.cell(&[0.6, 0.8]), CellId(2));
-        let looks = |within| codebook.looks_into(&[0.6, 0.8], Looks { count: 2, within });
-        assert_eq!(looks(0.0), [CellId(1), CellId(2)]);
+        let probes = |within| codebook.probed(&[0.6, 0.8], Probes { count: 2, within });
+        assert_eq!(probes(0.0), [CellId(1), CellId(2)]);
         assert_eq!(
-            (looks(1.42), looks(1.41)),
+            (probes(1.42), probes(1.41)),
             (vec![CellId(1), CellId(2)], vec![CellId(2)]),
             "sqrt(.4 / .2)"
         );

@@ -1,21 +1,18 @@
 //! Each node's nearest eligible nodes, exact at every epoch: an operator over cells, and what wires it to [`cells`](super::cells).
 
-mod before;
-mod best;
 mod cell_index;
-mod draft;
 mod gone;
-mod heritage;
+mod inherited;
+mod join;
 mod learner;
-mod meeting;
+mod members;
 mod merge;
 mod offers;
-mod part;
 mod recompute;
 mod rules;
 #[cfg(test)]
 mod tests;
-mod threads;
+mod top_k;
 
 pub use recompute::{Recomputed, recompute};
 
@@ -30,8 +27,8 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use self::cell_index::{CellIndex, Changes, Outcome};
-use self::heritage::Heritage;
+use self::cell_index::{CellChanges, CellIndex, Outcome};
+use self::inherited::InheritedLists;
 use self::learner::Learner;
 use self::merge::merge;
 use self::rules::Rules;
@@ -42,7 +39,7 @@ use super::policy::Settings;
 use super::{Diff, Epoch};
 use crate::id::NodeId;
 
-/// For each query in each cell it looks into, its best rows there.
+/// For each query in each cell it probes, its best rows there.
 pub type Lists<'s> = VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>;
 
 /// Where nodes are, and their nearest.
@@ -51,30 +48,30 @@ pub struct Neighbours<'s> {
     pub cells: VecCollection<'s, Epoch, (NodeId, CellId), Diff>,
     /// Node to its group.
     pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
-    /// For each node and each cell it looks into, its best rows there: one record each, an empty list included. What a
+    /// For each node and each cell it probes, its best rows there: one record each, an empty list included. What a
     /// restart needs as [`Row::known`].
     pub lists: Lists<'s>,
-    /// For each node its k best over the cells it looks into: one record each, an empty list included.
+    /// For each node its k best over the cells it probes: one record each, an empty list included.
     pub neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
     /// What could not be followed, in words. Empty unless the log or the embedder is broken.
-    pub misfits: VecCollection<'s, Epoch, String, Diff>,
+    pub errors: VecCollection<'s, Epoch, String, Diff>,
 }
 
 /// Changes of an epoch that is not closed, with a capability for each output.
 struct Pending {
     capabilities: [Capability<Epoch>; 2],
-    by_cell: BTreeMap<CellId, Changes>,
+    by_cell: BTreeMap<CellId, CellChanges>,
 }
 
 /// The epoch that is closed and not through: what is left of its changes.
 struct Closed {
     epoch: Epoch,
     capabilities: [Capability<Epoch>; 2],
-    by_cell: BTreeMap<CellId, Changes>,
+    by_cell: BTreeMap<CellId, CellChanges>,
     /// Whether cells come about in it.
     divides: bool,
     /// What cells that are gone by it left.
-    heritages: Vec<Heritage>,
+    left: Vec<InheritedLists>,
 }
 
 /// Lists that are emitted before others are let take them up, while they are still near. Few in tests, so that they see it.
@@ -97,12 +94,12 @@ pub fn neighbours<'s>(
     settings: &Settings,
     scored: Arc<AtomicU64>,
 ) -> Neighbours<'s> {
-    let located = locate(rows, decisions, settings.looks());
-    let (lists, misfits) = search(located.data, located.queries, settings, scored);
+    let located = locate(rows, decisions, settings.probes());
+    let (lists, errors) = search(located.data, located.queries, settings, scored);
     let of_node = lists.clone().map(|((node, _), list)| (node, list));
-    let neighbours = if settings.look_into <= 1 { of_node } else { merge(of_node, settings.k) };
-    let misfits = located.misfits.concat(misfits);
-    Neighbours { cells: located.cells, groups: located.groups, neighbours, lists, misfits }
+    let neighbours = if settings.nprobe <= 1 { of_node } else { merge(of_node, settings.k) };
+    let errors = located.errors.concat(errors);
+    Neighbours { cells: located.cells, groups: located.groups, neighbours, lists, errors }
 }
 
 /// For each query in each cell the best rows stored there. A cell is on the worker its id hashes to. Where a cell divides, those
@@ -114,7 +111,7 @@ pub fn search<'s>(
     scored: Arc<AtomicU64>,
 ) -> (Lists<'s>, VecCollection<'s, Epoch, String, Diff>) {
     let rules = Rules::of(settings, data.inner.scope().peers());
-    let sketching = settings.sketching;
+    let projecting = settings.projection;
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
     type Update<D> = ((CellId, D), Epoch, Diff);
     fn worker<D>(((cell, _), _, _): &Update<D>) -> u64 {
@@ -124,12 +121,12 @@ pub fn search<'s>(
     let mut data = builder.new_input(data.inner, Exchange::new(worker::<Arc<Row>>));
     let mut queries = builder.new_input(queries.inner, Exchange::new(worker::<Query>));
     let (lists, list_stream) = builder.new_output::<Vec<(((NodeId, CellId), List), Epoch, Diff)>>();
-    let (misfits, misfit_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
-    let (mut lists, mut misfits) = (OutputBuilder::from(lists), OutputBuilder::from(misfits));
+    let (errors, error_stream) = builder.new_output::<Vec<(String, Epoch, Diff)>>();
+    let (mut lists, mut errors) = (OutputBuilder::from(lists), OutputBuilder::from(errors));
 
     builder.build(move |_| {
         let mut cells: HashMap<CellId, CellIndex> = HashMap::new();
-        let mut learner = Learner::new(sketching);
+        let mut learner = Learner::new(projecting);
         let mut pending: BTreeMap<Epoch, Pending> = BTreeMap::new();
         let mut closed: Option<Closed> = None;
         move |frontiers| {
@@ -159,31 +156,26 @@ pub fn search<'s>(
                 {
                     let (epoch, Pending { capabilities, by_cell }) = at.remove_entry();
                     let divides = by_cell.keys().any(|cell| !cells.contains_key(cell));
-                    closed = Some(Closed { epoch, capabilities, by_cell, divides, heritages: Vec::new() });
+                    closed = Some(Closed { epoch, capabilities, by_cell, divides, left: Vec::new() });
                 }
-                let Some(Closed {
-                    epoch,
-                    capabilities: [of_lists, of_misfits],
-                    by_cell,
-                    divides,
-                    heritages,
-                }) = &mut closed
+                let Some(Closed { epoch, capabilities: [of_lists, of_errors], by_cell, divides, left }) =
+                    &mut closed
                 else {
                     break;
                 };
-                let (mut lists, mut misfits) = (lists.activate(), misfits.activate());
-                let (mut lists, mut misfits) = (lists.session(&*of_lists), misfits.session(&*of_misfits));
+                let (mut lists, mut errors) = (lists.activate(), errors.activate());
+                let (mut lists, mut errors) = (lists.session(&*of_lists), errors.session(&*of_errors));
                 // A cell's children have larger ids.
                 while emitted < EMITTED_AT_ONCE
                     && let Some((cell, changes)) = by_cell.pop_first()
                 {
                     let index = cells.entry(cell).or_insert_with(|| CellIndex::new(rules));
                     let Outcome { lists: changed, scored: count, refused } = if index.dissolves(&changes) {
-                        let (outcome, heritage) = index.dissolve();
-                        heritages.extend(divides.then_some(heritage));
+                        let (outcome, lists) = index.dissolve();
+                        left.extend(divides.then_some(lists));
                         outcome
                     } else {
-                        index.apply(changes, learner.basis(), heritages)
+                        index.apply(changes, learner.basis(), left)
                     };
                     if index.is_empty() {
                         cells.remove(&cell);
@@ -200,18 +192,18 @@ pub fn search<'s>(
                             "node {node}: its vector has another length than those in cell {}",
                             cell.0
                         );
-                        misfits.give((text, *epoch, 1));
+                        errors.give((text, *epoch, 1));
                     }
                 }
                 if !by_cell.is_empty() {
                     again.activate();
                     break;
                 }
-                drop((lists, misfits));
+                drop((lists, errors));
                 closed = None;
                 learner.learn(cells.values());
             }
         }
     });
-    (list_stream.as_collection(), misfit_stream.as_collection())
+    (list_stream.as_collection(), error_stream.as_collection())
 }

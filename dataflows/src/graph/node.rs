@@ -17,7 +17,7 @@ pub struct Row {
     pub pts_ns: u64,
     /// The embedded crop: d values, unit length (or all zero).
     pub vector: Vector,
-    /// Lists known from the store, one for each cell the node looks into: on restart they are taken as they are
+    /// Lists known from the store, one for each cell the node probes: on restart they are taken as they are
     /// and no distance is computed. `None` for a new node.
     pub known: Option<Arc<Vec<(CellId, List)>>>,
 }

@@ -6,8 +6,8 @@ pub use deciding::Deciding;
 
 use serde::{Deserialize, Serialize};
 
-use super::looks::Looks;
-use super::product::{Sketching, Storage};
+use super::probes::Probes;
+use super::product::{Kernel, Projecting, Storage};
 
 /// Settings of cells, neighbours and groups. The same settings and the same log give the same graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,23 +17,26 @@ pub struct Settings {
     pub k: usize,
     /// Two nodes of one source are neighbours only when further apart than this, in seconds (T).
     pub separation_s: f64,
-    /// Cells a node looks into at most (p): its own and the `look_into` - 1 nearest others. At least 1.
-    pub look_into: usize,
+    /// Cells a node probes at most (p): its own and the `nprobe` - 1 nearest others. At least 1.
+    pub nprobe: usize,
     /// Others are looked into only where their centroids are at most so many times as far away as the own cell's, 1.05 for one:
-    /// nodes in the middle of their cells then look into these alone, and those at a border across it. 0: however far. See [`Looks`].
-    pub look_within: f64,
+    /// nodes in the middle of their cells then probe these alone, and those at a border across it. 0: however far. See [`Probes`].
+    pub probe_within: f64,
     /// How the cells come about.
     pub codebook: CodebookKind,
     /// How a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
     pub storage: Storage,
-    /// What that product sees of a vector: shadows on a few directions cost less where vectors are alike. The lists are the
+    /// Whether that product multiplies projections on a few directions, which cost less where vectors are alike. The lists are the
     /// same with any.
-    pub sketching: Sketching,
+    pub projection: Projecting,
     /// Threads that a worker may take for a cell with much to meet: large cells are searched by all cores whose workers have nothing to
     /// do meanwhile. 0: the machine's cores divided among the workers. The lists are the same with any number.
     pub threads: usize,
     /// How the groups come about.
     pub groups: Groups,
+    /// The instructions of that product: no setting, but to measure and to test by. The lists are the same with any.
+    #[serde(skip)]
+    pub kernel: Kernel,
 }
 
 /// How the cells come about.
@@ -74,11 +77,12 @@ impl Default for Settings {
         Settings {
             k: 10,
             separation_s: 5.0,
-            look_into: 1,
-            look_within: 0.0,
+            nprobe: 1,
+            probe_within: 0.0,
             codebook: CodebookKind::Growing { cap: 4096, try_every_epochs: 4 },
             storage: Storage::default(),
-            sketching: Sketching::Measured,
+            projection: Projecting::Measured,
+            kernel: Kernel::best(),
             threads: 0,
             groups: Groups::Schedule(vec![(64, 8), (500, 32)]),
         }
@@ -97,9 +101,9 @@ impl Settings {
         }
     }
 
-    /// Which cells a node looks into.
-    pub fn looks(&self) -> Looks {
-        Looks { count: self.look_into, within: self.look_within }
+    /// Which cells a node probes.
+    pub fn probes(&self) -> Probes {
+        Probes { count: self.nprobe, within: self.probe_within }
     }
 
     /// T in nanoseconds. Negative and undefined values count as 0.

@@ -1,4 +1,4 @@
-//! Where each row is: its cell, the cells it looks into, its group. Plain data, no timely.
+//! Where each row is: its cell, the cells it probes, its group. Plain data, no timely.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use hashbrown::HashMap;
 
 use super::super::Diff;
 use super::super::codebook::{Codebook, CodebookError, Decision};
-use super::super::looks::Looks;
 use super::super::node::{CellId, GroupId, Row};
+use super::super::probes::Probes;
 use super::super::product::bound::LONGEST;
 use super::Query;
 use crate::id::NodeId;
 
 /// What cannot be followed. The rest of the epoch is.
 #[derive(Debug, thiserror::Error, PartialEq)]
-pub enum Misfit {
+pub enum PlacementError {
     /// The log is damaged or out of order.
     #[error("decision {order} of epoch {epoch} does not fit: {reason}")]
     Decision {
@@ -65,13 +65,13 @@ pub(super) struct Moves {
     pub(super) queries: Vec<((CellId, Query), Diff)>,
     pub(super) cells: Vec<((NodeId, CellId), Diff)>,
     pub(super) groups: Vec<((NodeId, GroupId), Diff)>,
-    pub(super) misfits: Vec<Misfit>,
+    pub(super) errors: Vec<PlacementError>,
 }
 
 /// The rows of one worker, each in its place under the codebook.
 #[derive(Debug)]
 pub(super) struct Places {
-    looks: Looks,
+    probes: Probes,
     /// d, as the first vector seen has it.
     length: Option<usize>,
     codebook: Codebook,
@@ -102,9 +102,9 @@ struct Place {
 }
 
 impl Places {
-    pub(super) fn new(looks: Looks) -> Self {
+    pub(super) fn new(probes: Probes) -> Self {
         Places {
-            looks,
+            probes,
             length: None,
             codebook: Codebook::default(),
             places: HashMap::new(),
@@ -128,7 +128,7 @@ impl Places {
             match self.decide(order, &decision, epoch, diff) {
                 Ok(()) if matches!(decision, Decision::Group { .. }) => regroup = true,
                 Ok(()) => recell = true,
-                Err(misfit) => moves.misfits.push(misfit),
+                Err(error) => moves.errors.push(error),
             }
         }
         // Rows that go do so from their old place, so that nothing both comes to a cell and leaves it.
@@ -142,9 +142,15 @@ impl Places {
         moves
     }
 
-    fn decide(&mut self, order: u64, decision: &Decision, epoch: u64, diff: Diff) -> Result<(), Misfit> {
+    fn decide(
+        &mut self,
+        order: u64,
+        decision: &Decision,
+        epoch: u64,
+        diff: Diff,
+    ) -> Result<(), PlacementError> {
         if diff <= 0 {
-            return Err(Misfit::Retracted { order, epoch });
+            return Err(PlacementError::Retracted { order, epoch });
         }
         let what = || format!("a centroid of decision {order} of epoch {epoch}");
         match decision {
@@ -154,15 +160,15 @@ impl Places {
             Decision::Group { centroids } => centroids.iter().try_for_each(|c| self.fits(c.len(), what))?,
             Decision::Merge { .. } => {}
         }
-        self.codebook.apply(decision).map_err(|reason| Misfit::Decision { order, epoch, reason })
+        self.codebook.apply(decision).map_err(|reason| PlacementError::Decision { order, epoch, reason })
     }
 
-    fn fits(&mut self, found: usize, what: impl Fn() -> String) -> Result<(), Misfit> {
+    fn fits(&mut self, found: usize, what: impl Fn() -> String) -> Result<(), PlacementError> {
         let expected = *self.length.get_or_insert(found);
-        if found == expected { Ok(()) } else { Err(Misfit::Length { what: what(), found, expected }) }
+        if found == expected { Ok(()) } else { Err(PlacementError::Length { what: what(), found, expected }) }
     }
 
-    /// Moves the rows that the new codebook puts into other cells or lets look into others; those that came under it are where
+    /// Moves the rows that the new codebook puts into other cells or lets probe others; those that came under it are where
     /// they belong. `before` is the leaves of the codebook before.
     fn recell(&mut self, before: &BTreeSet<CellId>, moves: &mut Moves) {
         // A leaf keeps its rows as long as it is one.
@@ -174,7 +180,7 @@ impl Places {
                 nodes.iter().for_each(|id| self.recell_one(*id, cell, moves));
             }
         }
-        if self.looks.others() > 0 {
+        if self.probes.others() > 0 {
             let opened: Vec<CellId> = self.codebook.leaves().filter(|c| !before.contains(c)).collect();
             self.look_elsewhere(&opened, moves);
         }
@@ -185,20 +191,20 @@ impl Places {
         let Some(place) = self.places.get_mut(&id).filter(|place| place.cell == cell) else { return };
         let values = place.row.vector.values();
         let cell = self.codebook.cell_after(cell, &values);
-        let others = self.codebook.nearest_others(&values, cell, self.looks);
+        let others = self.codebook.nearest_others(&values, cell, self.probes);
         drop(values);
         place.settle(cell, others.into(), moves);
         self.stored.entry(cell).or_default().nodes.push(id);
     }
 
     /// Which others are near may change with any leaf, for any row: all are asked, but only of the `opened` leaves and those
-    /// they look into.
+    /// they probe.
     fn look_elsewhere(&mut self, opened: &[CellId], moves: &mut Moves) {
         for place in self.places.values_mut() {
             let values = place.row.vector.values();
             let closed = place.others.iter().any(|c| !self.codebook.is_leaf(*c));
-            if closed || place.is_reached_by(opened, &values, self.looks, &self.codebook) {
-                let others = self.codebook.nearest_others(&values, place.cell, self.looks);
+            if closed || place.is_reached_by(opened, &values, self.probes, &self.codebook) {
+                let others = self.codebook.nearest_others(&values, place.cell, self.probes);
                 drop(values);
                 place.settle(place.cell, others.into(), moves);
             }
@@ -240,7 +246,7 @@ impl Places {
                 if let Some(place) = old.take() {
                     place.leave(moves);
                 } else if given.is_empty() {
-                    moves.misfits.push(Misfit::Absent(id));
+                    moves.errors.push(PlacementError::Absent(id));
                 } else {
                     given.remove(0);
                 }
@@ -252,14 +258,14 @@ impl Places {
                 continue;
             };
             if !given.is_empty() || old.is_some() {
-                moves.misfits.push(Misfit::Twice(id));
+                moves.errors.push(PlacementError::Twice(id));
             }
             if let Some(old) = old {
                 old.leave(moves);
             }
             match self.enter(row, moves) {
                 Ok(place) => self.put(id, place),
-                Err(misfit) => moves.misfits.push(misfit),
+                Err(error) => moves.errors.push(error),
             }
         }
     }
@@ -283,28 +289,28 @@ impl Places {
         Some(place)
     }
 
-    fn enter(&mut self, row: Row, moves: &mut Moves) -> Result<Place, Misfit> {
+    fn enter(&mut self, row: Row, moves: &mut Moves) -> Result<Place, PlacementError> {
         let id = row.id;
         self.fits(row.vector.len(), || format!("node {id}"))?;
         let squared = row.vector.score(&row.vector).0;
         if !squared.is_finite() {
-            return Err(Misfit::NotFinite(id));
+            return Err(PlacementError::NotFinite(id));
         }
         if squared > LONGEST * LONGEST {
-            return Err(Misfit::TooLong(id));
+            return Err(PlacementError::TooLong(id));
         }
         let known = row.known.clone();
         let row = Arc::new(Row { known: None, ..row });
         let values = row.vector.values();
         let cell = self.codebook.cell(&values);
-        let others = self.codebook.nearest_others(&values, cell, self.looks);
+        let others = self.codebook.nearest_others(&values, cell, self.probes);
         let group = self.codebook.group(&values);
         let place = Place { row: row.clone(), cell, group, others: others.into() };
         moves.data.push(((cell, row.clone()), 1));
-        for look in place.looks() {
-            let list = known.iter().flat_map(|lists| lists.iter()).find(|(cell, _)| *cell == look);
+        for probed in place.probes() {
+            let list = known.iter().flat_map(|lists| lists.iter()).find(|(of, _)| *of == probed);
             let query = Query { row: row.clone(), known: list.map(|(_, list)| list.clone()) };
-            moves.queries.push(((look, query), 1));
+            moves.queries.push(((probed, query), 1));
         }
         moves.cells.push(((id, cell), 1));
         moves.groups.push(((id, group), 1));
@@ -314,30 +320,30 @@ impl Places {
 
 impl Place {
     /// The cells looked into.
-    fn looks(&self) -> impl Iterator<Item = CellId> + '_ {
+    fn probes(&self) -> impl Iterator<Item = CellId> + '_ {
         std::iter::once(self.cell).chain(self.others.iter().copied())
     }
 
-    /// Whether one of the `opened` leaves belongs to the others by `looks`. `values` are the row's.
-    fn is_reached_by(&self, opened: &[CellId], values: &[f32], looks: Looks, codebook: &Codebook) -> bool {
+    /// Whether one of the `opened` leaves belongs to the others by `probes`. `values` are the row's.
+    fn is_reached_by(&self, opened: &[CellId], values: &[f32], probes: Probes, codebook: &Codebook) -> bool {
         let rank = |cell: CellId| (codebook.score(values, cell), cell);
-        let mut opened = opened.iter().filter(|c| self.looks().all(|look| look != **c));
-        match self.others.last().filter(|_| self.others.len() == looks.others()) {
+        let mut opened = opened.iter().filter(|c| self.probes().all(|cell| cell != **c));
+        match self.others.last().filter(|_| self.others.len() == probes.others()) {
             Some(last) => {
                 let last = rank(*last);
                 opened.any(|c| rank(*c) < last)
             }
             // There were too few leaves before, or too few near enough.
             None => {
-                let reached = codebook.reached_by(values, self.cell, looks);
+                let reached = codebook.reached_by(values, self.cell, probes);
                 opened.any(|c| reached(codebook.score(values, *c)))
             }
         }
     }
 
-    /// Stores the row in `cell` and has it look into `others` besides.
+    /// Stores the row in `cell` and has it probe `others` besides.
     fn settle(&mut self, cell: CellId, others: Box<[CellId]>, moves: &mut Moves) {
-        let before: Vec<CellId> = self.looks().collect();
+        let before: Vec<CellId> = self.probes().collect();
         if cell != self.cell {
             moves.data.push(((self.cell, self.row.clone()), -1));
             moves.data.push(((cell, self.row.clone()), 1));
@@ -345,17 +351,17 @@ impl Place {
             moves.cells.push(((self.row.id, cell), 1));
         }
         (self.cell, self.others) = (cell, others);
-        for left in before.iter().filter(|c| !self.looks().any(|look| look == **c)) {
+        for left in before.iter().filter(|c| !self.probes().any(|cell| cell == **c)) {
             moves.queries.push(((*left, Query { row: self.row.clone(), known: None }), -1));
         }
-        for new in self.looks().filter(|c| !before.contains(c)) {
+        for new in self.probes().filter(|c| !before.contains(c)) {
             moves.queries.push(((new, Query { row: self.row.clone(), known: None }), 1));
         }
     }
 
     fn leave(self, moves: &mut Moves) {
-        for look in self.looks() {
-            moves.queries.push(((look, Query { row: self.row.clone(), known: None }), -1));
+        for cell in self.probes() {
+            moves.queries.push(((cell, Query { row: self.row.clone(), known: None }), -1));
         }
         moves.data.push(((self.cell, self.row.clone()), -1));
         moves.cells.push(((self.row.id, self.cell), -1));

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::places::{Misfit, Moves, Places};
+use super::places::{Moves, PlacementError, Places};
 use super::*;
 use crate::id::{SourceId, TrackId};
 
@@ -26,7 +26,7 @@ fn cells(moves: &Moves) -> Vec<(u32, Diff)> {
 
 #[test]
 fn only_rows_whose_place_changes_move() {
-    let mut places = Places::new(Looks::default());
+    let mut places = Places::new(Probes::default());
     places.apply(0, vec![divide()], vec![(row(1, [1.0, 0.0]), 1), (row(2, [0.0, 1.0]), 1)]);
     let children = vec![(CellId(3), [1.0, 0.1].into()), (CellId(4), [1.0, -0.1].into())];
     let again = ((0, Decision::Divide { cell: CellId(1), children }), 1);
@@ -37,14 +37,14 @@ fn only_rows_whose_place_changes_move() {
 
 #[test]
 fn a_row_that_comes_and_goes_in_one_epoch_leaves_no_trace() {
-    let mut places = Places::new(Looks::default());
+    let mut places = Places::new(Probes::default());
     let moves = places.apply(0, vec![], vec![(row(1, [1.0, 0.0]), -1), (row(1, [1.0, 0.0]), 1)]);
-    assert!(moves.data.is_empty() && moves.misfits.is_empty(), "{moves:?}");
+    assert!(moves.data.is_empty() && moves.errors.is_empty(), "{moves:?}");
 }
 
 #[test]
 fn a_row_replaced_as_its_cell_divides_leaves_the_old_cell_for_the_new() {
-    let mut places = Places::new(Looks::default());
+    let mut places = Places::new(Probes::default());
     places.apply(0, vec![], vec![(row(1, [1.0, 0.0]), 1)]);
     let moves = places.apply(1, vec![divide()], vec![(row(1, [0.0, 1.0]), 1), (row(1, [1.0, 0.0]), -1)]);
     assert_eq!(cells(&moves), [(0, -1), (2, 1)]);
@@ -52,7 +52,7 @@ fn a_row_replaced_as_its_cell_divides_leaves_the_old_cell_for_the_new() {
 
 #[test]
 fn a_known_list_goes_along_with_the_first_query_only() {
-    let mut places = Places::new(Looks::default());
+    let mut places = Places::new(Probes::default());
     let known = Some(Arc::new(vec![(CellId(0), List::new())]));
     let moves = places.apply(0, vec![], vec![(Row { known, ..row(1, [1.0, 0.0]) }, 1)]);
     assert_eq!(moves.queries[0].0.1.known, Some(List::new()));
@@ -63,8 +63,8 @@ fn a_known_list_goes_along_with_the_first_query_only() {
 #[test]
 fn a_retracted_decision_is_told() {
     let ((order, decision), _) = divide();
-    let moves = Places::new(Looks::default()).apply(3, vec![((order, decision), -1)], vec![]);
-    assert_eq!(moves.misfits, [Misfit::Retracted { order: 0, epoch: 3 }]);
+    let moves = Places::new(Probes::default()).apply(3, vec![((order, decision), -1)], vec![]);
+    assert_eq!(moves.errors, [PlacementError::Retracted { order: 0, epoch: 3 }]);
 }
 
 /// Of few directions, so that many scores are equal.
@@ -112,9 +112,9 @@ fn rows_are_where_the_codebook_puts_them_whatever_divides_and_merges() {
     let cases = [(1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0), (2, 1.0), (3, 1.3), (4, 2.0)];
     for (count, within) in cases {
         for seed in 0..40 {
-            let looks = Looks { count, within };
+            let probes = Probes { count, within };
             let mut rng = Pcg64::seed_from_u64(seed * 10 + count as u64);
-            let (mut places, mut codebook) = (Places::new(looks), Codebook::default());
+            let (mut places, mut codebook) = (Places::new(probes), Codebook::default());
             let mut live: BTreeMap<NodeId, Row> = BTreeMap::new();
             let (mut data, mut queries) = (BTreeMap::new(), BTreeMap::new());
             let (mut cells, mut groups) = (BTreeMap::new(), BTreeMap::new());
@@ -142,7 +142,7 @@ fn rows_are_where_the_codebook_puts_them_whatever_divides_and_merges() {
                     live.insert(new.id, new);
                 }
                 let moves = places.apply(epoch, decisions, changes);
-                assert_eq!(moves.misfits, []);
+                assert_eq!(moves.errors, []);
                 let stores = moves.data.iter().map(|((cell, row), diff)| ((row.id, *cell), *diff));
                 let looked = moves.queries.iter().map(|((cell, query), diff)| ((query.row.id, *cell), *diff));
                 add(&mut data, &replaced, stores);
@@ -152,10 +152,9 @@ fn rows_are_where_the_codebook_puts_them_whatever_divides_and_merges() {
 
                 let of = recompute(live.values(), &codebook);
                 let stored = once(of.iter().map(|(id, (cell, _))| (*id, *cell)));
-                let looks_into = |row: &Row| codebook.looks_into(&row.vector.values(), looks);
-                let looked =
-                    live.values().flat_map(|row| looks_into(row).into_iter().map(|cell| (row.id, cell)));
-                let what = format!("{looks:?}, seed {seed}, epoch {epoch}");
+                let probed = |row: &Row| codebook.probed(&row.vector.values(), probes);
+                let looked = live.values().flat_map(|row| probed(row).into_iter().map(|cell| (row.id, cell)));
+                let what = format!("{probes:?}, seed {seed}, epoch {epoch}");
                 assert_eq!(data, stored, "{what}");
                 assert_eq!(cells, stored, "{what}");
                 assert_eq!(queries, once(looked), "{what}");

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::rules::spread;
 use crate::id::NodeId;
 
 /// A set of nodes that says quickly that one is not in it.
@@ -16,9 +15,10 @@ pub(super) struct Gone {
 /// Bits of the filter, as a power of two: one in eight is set by the 8000 rows that a full default cell twice over has.
 const BITS: u32 = 16;
 
-/// A node's bit: the word it is in, and the word with nothing else.
+/// A node's bit: the word it is in, and the word with nothing else. By Fibonacci hashing (Knuth, The Art of Computer Programming 3,
+/// section 6.4), whose upper bits are the ones to use.
 fn bit(node: NodeId) -> (usize, u64) {
-    let bit = spread(node) >> (u64::BITS - BITS);
+    let bit = node.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - BITS);
     ((bit / 64) as usize, 1 << (bit % 64))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::product::{Basis, Sketch, Sketching};
+use super::super::product::{Basis, Projecting, Projection};
 use super::cell_index::CellIndex;
 
 /// Rows to learn from before the first basis, and how many of them are looked at.
@@ -16,19 +16,19 @@ const DIRECTIONS: usize = 384;
 #[derive(Debug)]
 pub(super) struct Learner {
     basis: Option<Arc<Basis>>,
-    sketching: Sketching,
+    projecting: Projecting,
     /// It is learnt anew at so many members.
     next: usize,
 }
 
 impl Learner {
-    pub(super) fn new(sketching: Sketching) -> Self {
-        let next = match sketching {
-            Sketching::Measured => SAMPLE,
-            Sketching::Never => usize::MAX,
-            Sketching::First(_) | Sketching::Twice(..) => 1,
+    pub(super) fn new(projecting: Projecting) -> Self {
+        let next = match projecting {
+            Projecting::Measured => SAMPLE,
+            Projecting::Never => usize::MAX,
+            Projecting::First(_) | Projecting::Twice(..) => 1,
         };
-        Learner { basis: None, sketching, next }
+        Learner { basis: None, projecting, next }
     }
 
     pub(super) fn basis(&self) -> Option<&Arc<Basis>> {
@@ -38,7 +38,7 @@ impl Learner {
     /// Learns from the members of `cells` when it is time.
     pub(super) fn learn<'a>(&mut self, cells: impl Iterator<Item = &'a CellIndex> + Clone) {
         let members: usize = cells.clone().map(CellIndex::len).sum();
-        if members < self.next || self.sketching == Sketching::Never {
+        if members < self.next || self.projecting == Projecting::Never {
             return;
         }
         self.next = 4 * members;
@@ -47,7 +47,7 @@ impl Learner {
         let Some(d) = sample.first().map(|vector| vector.len()).filter(|d| *d > 0) else { return };
         let alike: Vec<&[f32]> =
             sample.iter().map(|vector| &**vector).filter(|vector| vector.len() == d).collect();
-        let most = if self.sketching == Sketching::Measured { Sketch::most(d) } else { d };
+        let most = if self.projecting == Projecting::Measured { Projection::most(d) } else { d };
         let count = DIRECTIONS.min(VALUES / d).clamp(1, most.max(1));
         self.basis = Basis::learn(&alike, count).map(Arc::new).or(self.basis.take());
     }

@@ -1,4 +1,4 @@
-//! From lists over parts of what a node looks into to its list over all of it.
+//! From lists over parts of what a node probes to its list over all of it.
 
 use std::hash::Hash;
 

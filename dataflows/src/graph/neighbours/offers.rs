@@ -4,31 +4,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::{slice, thread};
 
-use super::super::product::Late;
+use super::super::node::List;
 use super::super::product::bound::lowered;
 use super::super::score::near;
-use super::before::Offered;
 use super::cell_index::CellIndex;
-use super::draft::Draft;
-use super::meeting::{Ground, Meeting, Offer};
-use super::part::{Body, Head, Part, Role};
+use super::join::{ActiveJoin, JoinContext, Offer};
+use super::members::{Body, Head, Members, Role};
 use super::rules::Rules;
-
-/// What is new in a cell.
-pub(super) struct News {
-    /// How many members are not new. They come first.
-    pub(super) old: usize,
-    /// Whether pairs of old members are to be scored too.
-    pub(super) all: bool,
-}
-
-impl News {
-    /// How many members, the first ones, the one at a place is to meet, so that each pair meets once.
-    fn meets(&self, at: usize, known: bool) -> usize {
-        // No row of this epoch is offered to a known one, and those that want it meet it themselves: they arrive later.
-        if known { at.min(self.old) } else { at }
-    }
-}
+use crate::id::NodeId;
 
 /// Products of values that are worth a thread of their own. In tests almost any are.
 const WORTH_A_THREAD: usize = if cfg!(test) { 64 } else { 1 << 24 };
@@ -43,180 +26,155 @@ const OFFERS_LOOKED_AT: usize = 1 << 10;
 const AHEAD: usize = 4;
 
 impl CellIndex {
-    /// Offers every pair with a new member to both sides. Returns how many pairs there were; the lists before go to `before`, but for
-    /// those that are remembered already.
-    pub(super) fn offer_all(&mut self, news: &News, before: &mut Vec<Offered>) -> u64 {
-        let members = self.part.len();
-        if news.all {
-            return self.meet_in_turn(0..members, 0, news, before);
+    /// Offers every pair with a new member to both sides: the first `old` are not new, but with `all` their pairs are to be scored, too.
+    /// Returns how many pairs there were; the lists before go to `before`, but for those that are remembered already.
+    pub(super) fn offer_all(
+        &mut self,
+        old: usize,
+        all: bool,
+        before: &mut Vec<(NodeId, usize, List)>,
+    ) -> u64 {
+        let members = self.members.len();
+        if all {
+            return self.join_in_turn(0..members, 0, old, before);
         }
-        let with_old = self.meet_old(news.old..members, news.old, before);
-        with_old + self.meet_in_turn(news.old..members, news.old, news, before)
+        self.join_old(old..members, old, before) + self.join_in_turn(old..members, old, old, before)
     }
 
     /// New members meet the first `old`, on several threads if it is worth it.
-    fn meet_old(&mut self, new: Range<usize>, old: usize, before: &mut Vec<Offered>) -> u64 {
+    fn join_old(&mut self, new: Range<usize>, old: usize, before: &mut Vec<(NodeId, usize, List)>) -> u64 {
         if new.is_empty() || old == 0 {
             return 0;
         }
-        let values = self.sketch.values(self.length);
-        let worth = (new.len() * old * values).div_ceil(WORTH_A_THREAD);
+        let proposer = &self.members.proposer;
+        let worth = (new.len() * old * proposer.values()).div_ceil(WORTH_A_THREAD);
         let threads = self.rules.threads.min(worth);
-        let batches = new.len().div_ceil(self.part.rows.together()).next_multiple_of(threads.max(1));
+        let batches = new.len().div_ceil(proposer.together()).next_multiple_of(threads.max(1));
         let together = new.len().div_ceil(batches);
-        let mut lates = new.clone().step_by(together).map(|from| from..new.end.min(from + together));
+        let mut some = new.clone().step_by(together).map(|from| from..new.end.min(from + together));
         loop {
-            let at_a_time: Vec<Range<usize>> = lates.by_ref().take(threads.max(1)).collect();
+            let at_a_time: Vec<Range<usize>> = some.by_ref().take(threads.max(1)).collect();
             if at_a_time.is_empty() {
                 return new.len() as u64 * old as u64;
             }
-            let meetings: Vec<Meeting> =
-                at_a_time.into_iter().map(|lates| self.meeting(lates, 0, |_| old)).collect();
-            let places: Vec<Range<usize>> = meetings.iter().map(|meeting| meeting.lates.clone()).collect();
-            let met = self.meet_at_once(meetings);
-            self.take_in(places, &met, before);
+            let (context, thresholds) = (self.context(), &self.members.thresholds);
+            let join = |new: &Range<usize>| context.join(new.clone(), 0, |_| old, Cow::Borrowed(thresholds));
+            let offers = run_at_once(at_a_time.iter().map(join).collect());
+            self.take_in(at_a_time, &offers, before);
         }
     }
 
-    /// Each meeting on a thread of its own, the first on this one.
-    fn meet_at_once(&self, mut meetings: Vec<Meeting>) -> Vec<Vec<Offer>> {
-        let Part { rows, floors, .. } = &self.part;
-        let ground = self.ground();
-        let meet = |meeting| {
-            ground
-                .meet(meeting, Cow::Borrowed(floors), |batch, from, floors, hits| {
-                    batch.propose(rows, from, floors, hits)
-                })
-                .0
-        };
-        let others = meetings.split_off(1);
-        thread::scope(|scope| {
-            let others: Vec<_> = others.into_iter().map(|meeting| scope.spawn(|| meet(meeting))).collect();
-            let mut met: Vec<Vec<Offer>> = meetings.into_iter().map(meet).collect();
-            for other in others {
-                met.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            met
-        })
-    }
-
-    /// Members meet those from place `first` on that are before them, one batch after the other.
-    fn meet_in_turn(
+    /// Members meet those from place `first` on that are before them, one batch after the other. The first `old` are not new.
+    fn join_in_turn(
         &mut self,
-        lates: Range<usize>,
+        new: Range<usize>,
         first: usize,
-        news: &News,
-        before: &mut Vec<Offered>,
+        old: usize,
+        before: &mut Vec<(NodeId, usize, List)>,
     ) -> u64 {
         let mut scored = 0;
-        let together = self.part.rows.together();
-        for from in lates.clone().step_by(together) {
-            let lates = from..lates.end.min(from + together);
-            let known = |at: usize| self.part.heads[at].query == Role::Known;
-            let rows: Vec<usize> = lates.clone().map(|at| news.meets(at, known(at))).collect();
+        let together = self.members.proposer.together();
+        for from in new.clone().step_by(together) {
+            let some = from..new.end.min(from + together);
+            // So that each pair meets once. No row of this epoch is offered to a known query, and those that want it meet it themselves: they
+            // arrive later.
+            let heads = &self.members.heads;
+            let rows = |at: usize| if heads[at].query == Role::Known { at.min(old) } else { at };
+            let rows: Vec<usize> = some.clone().map(rows).collect();
             let pairs: usize = rows.iter().map(|rows| rows.saturating_sub(first)).sum();
             if pairs == 0 {
                 continue;
             }
             scored += pairs as u64;
-            let start = lates.start;
-            let meeting = self.meeting(lates.clone(), first, |at| rows[at - start]);
-            let floors = Cow::Owned(std::mem::take(&mut self.part.floors));
-            let rows = &self.part.rows;
-            let (met, floors) = self
-                .ground()
-                .meet(meeting, floors, |batch, from, floors, hits| batch.propose(rows, from, floors, hits));
-            self.part.floors = floors.into_owned();
-            self.take_in(vec![lates], &[met], before);
+            let thresholds = Cow::Owned(std::mem::take(&mut self.members.thresholds));
+            let join = self.context().join(some.clone(), first, |at| rows[at - from], thresholds);
+            let (offers, thresholds) = join.run();
+            self.members.thresholds = thresholds.into_owned();
+            self.take_in(vec![some], &[offers], before);
         }
         scored
     }
 
-    /// Members that are to meet others, each those from place `first` on before the one that `rows` says.
-    fn meeting(&self, lates: Range<usize>, first: usize, rows: impl Fn(usize) -> usize) -> Meeting {
-        let Part { heads, bodies, floors, .. } = &self.part;
-        let limits = lates.clone().map(|at| Late { rows: rows(at), floor: floors[at] });
-        let draft = |at: usize| {
-            let new = heads[at].query == Role::New;
-            new.then(|| Draft::new(self.rules.full, bodies[at].floor(&heads[at], self.rules.k)))
-        };
-        let drafts = lates.clone().map(draft).collect();
-        let batch = self.part.rows.lates(lates.clone().zip(limits));
-        Meeting { lates, first, batch, drafts }
+    fn context(&self) -> JoinContext<'_> {
+        JoinContext { rules: &self.rules, members: &self.members }
     }
 
-    fn ground(&self) -> Ground<'_> {
-        let Part { heads, bodies, deeper, .. } = &self.part;
-        Ground {
-            rules: &self.rules,
-            whole: self.sketch.is_whole(),
-            error: self.error,
-            second_error: self.second_error,
-            heads,
-            bodies,
-            deeper: deeper.as_ref(),
+    /// Takes in what came of joins of the members at some places.
+    fn take_in(
+        &mut self,
+        new: Vec<Range<usize>>,
+        offers: &[Vec<Offer>],
+        before: &mut Vec<(NodeId, usize, List)>,
+    ) {
+        let error = self.members.proposer.error();
+        let Members { heads, bodies, thresholds, .. } = &mut self.members;
+        let takers = Takers { rules: &self.rules, error, first: 0, heads, bodies, thresholds };
+        before.extend(takers.take_all(offers));
+        new.into_iter().flatten().for_each(|at| self.members.set_threshold(at));
+    }
+}
+
+/// Each join on a thread of its own, the first on this one.
+fn run_at_once(mut joins: Vec<ActiveJoin<'_>>) -> Vec<Vec<Offer>> {
+    let others = joins.split_off(1);
+    thread::scope(|scope| {
+        let others: Vec<_> = others.into_iter().map(|join| scope.spawn(|| join.run().0)).collect();
+        let mut offers: Vec<Vec<Offer>> = joins.into_iter().map(|join| join.run().0).collect();
+        for other in others {
+            offers.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
-    }
-
-    /// Takes in what came of meetings of the members at some places.
-    fn take_in(&mut self, lates: Vec<Range<usize>>, offers: &[Vec<Offer>], before: &mut Vec<Offered>) {
-        let Part { heads, bodies, floors, .. } = &mut self.part;
-        let takers = Takers { rules: &self.rules, error: self.error };
-        before.extend(takers.take_all(Members { heads, bodies, floors }, offers));
-        for at in lates.into_iter().flatten() {
-            self.part.set_floor(at, self.rules.k, self.error);
-        }
-    }
+        offers
+    })
 }
 
-/// Members, side by side, with their floors.
-#[derive(Default)]
-struct Members<'a> {
-    heads: &'a mut [Head],
-    bodies: &'a mut [Body],
-    floors: &'a mut [f32],
-}
-
-impl<'a> Members<'a> {
-    /// The first so many, and those after them.
-    fn split_at(self, count: usize) -> (Members<'a>, Members<'a>) {
-        let (heads, other_heads) = self.heads.split_at_mut(count);
-        let (bodies, other_bodies) = self.bodies.split_at_mut(count);
-        let (floors, other_floors) = self.floors.split_at_mut(count);
-        let others = Members { heads: other_heads, bodies: other_bodies, floors: other_floors };
-        (Members { heads, bodies, floors }, others)
-    }
-}
-
-/// Carries out offers to members.
-#[derive(Clone, Copy)]
+/// Members side by side, from place `first` on, that offers are carried out to.
 struct Takers<'a> {
     rules: &'a Rules,
+    /// Of fast scores.
     error: f32,
+    first: usize,
+    heads: &'a mut [Head],
+    bodies: &'a mut [Body],
+    thresholds: &'a mut [f32],
 }
 
-impl Takers<'_> {
+impl<'a> Takers<'a> {
+    /// Those before place `end`, and the others.
+    fn split_at(self, end: usize) -> (Takers<'a>, Takers<'a>) {
+        let Takers { rules, error, first, heads, bodies, thresholds } = self;
+        let (heads, other_heads) = heads.split_at_mut(end - first);
+        let (bodies, other_bodies) = bodies.split_at_mut(end - first);
+        let (thresholds, other_thresholds) = thresholds.split_at_mut(end - first);
+        let others = Takers {
+            rules,
+            error,
+            first: end,
+            heads: other_heads,
+            bodies: other_bodies,
+            thresholds: other_thresholds,
+        };
+        (Takers { rules, error, first, heads, bodies, thresholds }, others)
+    }
+
     /// On several threads if it is worth it, each with some of the members and as many offers. Returns the lists before, of those not yet
     /// remembered.
-    fn take_all(self, members: Members<'_>, offers: &[Vec<Offer>]) -> Vec<Offered> {
+    fn take_all(self, offers: &[Vec<Offer>]) -> Vec<(NodeId, usize, List)> {
         let count = offers.iter().map(Vec::len).sum::<usize>();
         let threads = self.rules.threads.min(count.div_ceil(OFFERS_WORTH_A_THREAD));
         if threads <= 1 {
-            return self.take(0, members, offers);
+            return self.take(offers);
         }
         let some = offers.iter().flatten().step_by(count.div_ceil(OFFERS_LOOKED_AT).max(1));
         let mut places: Vec<usize> = some.map(|offer| offer.to as usize).collect();
         places.sort_unstable();
-        let (mut first, mut members) = (0, members);
         thread::scope(|scope| {
-            let mut others = Vec::new();
+            let (mut takers, mut others) = (self, Vec::new());
             for end in (1..threads).map(|thread| places[thread * places.len() / threads]) {
-                let (own, rest) = std::mem::take(&mut members).split_at(end - first);
-                let from = first;
-                others.push(scope.spawn(move || self.take(from, own, offers)));
-                (first, members) = (end, rest);
+                let (own, rest) = takers.split_at(end);
+                others.push(scope.spawn(move || own.take(offers)));
+                takers = rest;
             }
-            let mut before = self.take(first, members, offers);
+            let mut before = takers.take(offers);
             for other in others {
                 before.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
@@ -224,10 +182,10 @@ impl Takers<'_> {
         })
     }
 
-    /// The offers to the members from place `first` on.
-    fn take(self, first: usize, members: Members<'_>, offers: &[Vec<Offer>]) -> Vec<Offered> {
-        let Members { heads, bodies, floors } = members;
-        let (k, mut before) = (self.rules.k, Vec::new());
+    /// The offers to these members.
+    fn take(self, offers: &[Vec<Offer>]) -> Vec<(NodeId, usize, List)> {
+        let Takers { rules, error, first, heads, bodies, thresholds } = self;
+        let (k, mut before) = (rules.k, Vec::new());
         let here = |offer: &&Offer| (first..first + heads.len()).contains(&(offer.to as usize));
         let offers: Vec<&Offer> = offers.iter().flatten().filter(here).collect();
         for (at, offer) in offers.iter().enumerate() {
@@ -239,16 +197,15 @@ impl Takers<'_> {
                 bodies[place(soon)].best.near();
             }
             let (head, body) = (&mut heads[place(offer)], &mut bodies[place(offer)]);
-            if offer.entry.score.0 < body.floor(head, k) {
+            if offer.entry.score.0 < body.kth_score(head, k) {
                 continue;
             }
             if !head.remembered && body.best.changes(&offer.entry, k) {
                 head.remembered = true;
-                let list = body.best.list(k).to_vec();
-                before.push(Offered { id: head.id, at: offer.to as usize, list });
+                before.push((head.id, offer.to as usize, body.best.list(k).to_vec()));
             }
-            body.best.offer(offer.entry, self.rules.full);
-            floors[place(offer)] = lowered(body.floor(head, k), self.error);
+            body.best.offer(offer.entry, rules.full);
+            thresholds[place(offer)] = lowered(body.kth_score(head, k), error);
         }
         before
     }

@@ -12,7 +12,7 @@ use crate::id::NodeId;
 /// What [`recompute`] gives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recomputed {
-    /// For each node and each cell it looks into, its best rows there.
+    /// For each node and each cell it probes, its best rows there.
     pub lists: BTreeMap<(NodeId, CellId), List>,
     /// For each node its k best over those cells.
     pub neighbours: BTreeMap<NodeId, List>,
@@ -29,7 +29,7 @@ pub fn recompute(rows: &[Row], codebook: &Codebook, settings: &Settings) -> Reco
     let mut recomputed = Recomputed::default();
     for query in rows {
         let mut found = Vec::new();
-        for cell in codebook.looks_into(&query.vector.values(), settings.looks()) {
+        for cell in codebook.probed(&query.vector.values(), settings.probes()) {
             let rows = stored.get(&cell).map_or(&[][..], |rows| rows.as_slice());
             let rows = if rows.len() < rules.min_rows { &[] } else { rows };
             let eligible = rows.iter().filter(|r| rules.eligible((query.id, query.pts_ns), (r.id, r.pts_ns)));

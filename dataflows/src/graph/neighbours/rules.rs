@@ -1,7 +1,9 @@
 //! What the lists of a cell follow.
 
 use super::super::policy::Settings;
-use super::super::product::{Rows, Sketch, Sketching, Storage};
+use super::super::product::{
+    Kernel, ProjectedVectors, Projecting, Projection, Proposer, Searched, Storage, WholeVectors,
+};
 use crate::id::NodeId;
 
 /// What lists in a cell follow.
@@ -19,8 +21,10 @@ pub(super) struct Rules {
     pub(super) threads: usize,
     /// How rows are kept for the product.
     pub(super) storage: Storage,
-    /// What the product sees of them.
-    pub(super) sketching: Sketching,
+    /// What multiplies them.
+    pub(super) kernel: Kernel,
+    /// Whether the product multiplies projections.
+    pub(super) projecting: Projecting,
 }
 
 impl Rules {
@@ -32,23 +36,27 @@ impl Rules {
             min_rows: settings.min_cell(),
             threads: settings.threads_of(workers),
             storage: settings.storage,
-            sketching: settings.sketching,
+            kernel: settings.kernel,
+            projecting: settings.projection,
         }
     }
 
-    /// No rows yet, of vectors of `d` values as `sketch` has them.
-    pub(super) fn rows(&self, d: usize, sketch: &Sketch) -> Rows {
-        Rows::new(sketch.values(d), sketch.is_whole(), self.storage)
+    /// A proposer without rows, of vectors of `d` values.
+    pub(super) fn proposer(&self, d: usize, projection: Option<Projection>) -> Box<dyn Proposer> {
+        match projection {
+            Some(on) => Box::new(ProjectedVectors::new(on, self.storage.projected(), self.kernel)),
+            None => Box::new(WholeVectors::new(d, self.storage.whole(), self.kernel)),
+        }
+    }
+
+    /// A cell of `rows` rows, as far as it depends on that what its proposer best multiplies.
+    pub(super) fn searched(&self, rows: usize) -> Searched {
+        let (whole, projected) = (self.storage.whole(), self.storage.projected());
+        Searched { whole, projected, kernel: self.kernel, rows, full: self.full }
     }
 
     /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.
     pub(super) fn eligible(&self, a: (NodeId, u64), b: (NodeId, u64)) -> bool {
         a.0.track() != b.0.track() && (a.0.source() != b.0.source() || a.1.abs_diff(b.1) > self.separation_ns)
     }
-}
-
-/// A node's bits, spread by Fibonacci hashing (Knuth, The Art of Computer Programming 3, section 6.4): the upper ones are
-/// to be used.
-pub(super) fn spread(node: NodeId) -> u64 {
-    node.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

@@ -14,7 +14,7 @@ use timely::dataflow::operators::probe::Handle;
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
-use super::super::product::{Sketching, Storage};
+use super::super::product::{Kernel, Projecting, Storage};
 use super::super::vector::{Precision, Vector};
 use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
@@ -38,7 +38,7 @@ struct Outputs {
     groups: Updates<(NodeId, GroupId)>,
     lists: Updates<((NodeId, CellId), List)>,
     neighbours: Updates<(NodeId, List)>,
-    misfits: Updates<String>,
+    errors: Updates<String>,
     scored: Arc<AtomicU64>,
 }
 
@@ -66,7 +66,7 @@ fn run(steps: &[Step], settings: &Settings, workers: usize, at_once: usize) -> O
             collect(all.groups, &of_run.groups, &mut probe);
             collect(all.lists, &of_run.lists, &mut probe);
             collect(all.neighbours, &of_run.neighbours, &mut probe);
-            collect(all.misfits, &of_run.misfits, &mut probe);
+            collect(all.errors, &of_run.errors, &mut probe);
             (row_input, decision_input)
         });
         let (index, peers) = (worker.index(), worker.peers());
@@ -158,6 +158,11 @@ fn any_id(rng: &mut Pcg64) -> NodeId {
     track.node(rng.random_range(0..2)).unwrap()
 }
 
+fn any_kernel(rng: &mut Pcg64) -> Kernel {
+    let all = Kernel::all();
+    all[rng.random_range(0..all.len())]
+}
+
 fn any_decision(rng: &mut Pcg64, codebook: &Codebook) -> Decision {
     let leaves: Vec<_> = codebook.leaves().collect();
     let parents: Vec<_> = codebook.parents_of_leaves().map(|(cell, _)| cell).collect();
@@ -212,31 +217,31 @@ fn random_steps(n: usize, rng: &mut Pcg64, steps: &mut Vec<Step>) {
     }
 }
 
-fn settings(k: usize, look_into: usize) -> Settings {
-    Settings { k, look_into, ..Settings::default() }
+fn settings(k: usize, nprobe: usize) -> Settings {
+    Settings { k, nprobe, ..Settings::default() }
 }
 
 #[test]
 fn at_every_epoch_all_is_as_recomputed() {
     for workers in 1..=3 {
-        for (look_into, look_within, k, at_once, sketching) in [
-            (1, 0.0, 3, 1, Sketching::Measured),
-            (2, 0.0, 3, 4, Sketching::Twice(3, 6)),
-            (1, 0.0, 10, 7, Sketching::First(8)),
-            (2, 1.2, 1, 1, Sketching::Never),
-            (3, 1.5, 2, 3, Sketching::Twice(1, 8)),
+        for (nprobe, probe_within, k, at_once, projection) in [
+            (1, 0.0, 3, 1, Projecting::Measured),
+            (2, 0.0, 3, 4, Projecting::Twice(3, 6)),
+            (1, 0.0, 10, 7, Projecting::First(8)),
+            (2, 1.2, 1, 1, Projecting::Never),
+            (3, 1.5, 2, 3, Projecting::Twice(1, 8)),
         ] {
-            let storage = [Storage::F32, Storage::Bytes, Storage::F16, Storage::Words][(workers + k) % 4];
-            let threads = 1 + (look_into + k) % 3;
-            let mut rng = Pcg64::seed_from_u64((workers * 100 + look_into * 10 + k) as u64);
+            let storage = [Storage::F32, Storage::Bytes, Storage::Words][(workers + k) % 3];
+            let threads = 1 + (nprobe + k) % 3;
+            let mut rng = Pcg64::seed_from_u64((workers * 100 + nprobe * 10 + k) as u64);
             let mut steps = Vec::new();
             random_steps(60, &mut rng, &mut steps);
             let what = format!(
-                "{workers} workers, {threads} threads, {look_into} cells within {look_within}, k {k}, {at_once} epochs at once, {storage:?}, {sketching:?}"
+                "{workers} workers, {threads} threads, {nprobe} cells within {probe_within}, k {k}, {at_once} epochs at once, {storage:?}, {projection:?}"
             );
-            let settings = Settings { look_within, threads, storage, sketching, ..settings(k, look_into) };
+            let settings = Settings { probe_within, threads, storage, projection, ..settings(k, nprobe) };
             let outputs = run(&steps, &settings, workers, at_once);
-            assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
+            assert_eq!(at(&outputs.errors, Epoch::MAX), <[String; 0]>::default(), "{what}");
             assert_as_recomputed(&steps, &settings, &outputs, &what);
         }
     }
@@ -249,27 +254,28 @@ fn soak() {
     for part in 0..rounds.div_ceil(100) {
         let mut rng = Pcg64::seed_from_u64(5000 + part);
         let (workers, at_once) = (1 + part as usize % 3, rng.random_range(1..8));
-        let sketching = match rng.random_range(0..4) {
-            0 => Sketching::Never,
-            1 => Sketching::Measured,
-            2 => Sketching::First(rng.random_range(1..=8)),
-            _ => Sketching::Twice(rng.random_range(1..8), 8),
+        let projection = match rng.random_range(0..4) {
+            0 => Projecting::Never,
+            1 => Projecting::Measured,
+            2 => Projecting::First(rng.random_range(1..=8)),
+            _ => Projecting::Twice(rng.random_range(1..8), 8),
         };
-        let storage = [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words][rng.random_range(0..4)];
+        let storage = [Storage::F32, Storage::Words, Storage::Bytes][rng.random_range(0..3)];
         let min_cell = if rng.random_bool(0.2) { rng.random_range(1..10) } else { 0 };
         let settings = Settings {
             codebook: CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell },
-            look_within: if rng.random_bool(0.5) { rng.random_range(1.0..2.0) } else { 0.0 },
+            probe_within: if rng.random_bool(0.5) { rng.random_range(1.0..2.0) } else { 0.0 },
             threads: rng.random_range(1..=3),
+            kernel: any_kernel(&mut rng),
             storage,
-            sketching,
+            projection,
             ..settings(rng.random_range(1..=10), rng.random_range(1..=4))
         };
         let mut steps = Vec::new();
         random_steps(100, &mut rng, &mut steps);
         let outputs = run(&steps, &settings, workers, at_once);
         let what = format!("part {part}, {workers} workers, {at_once} epochs at once, {settings:?}");
-        assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default(), "{what}");
+        assert_eq!(at(&outputs.errors, Epoch::MAX), <[String; 0]>::default(), "{what}");
         assert_as_recomputed(&steps, &settings, &outputs, &what);
         println!("neighbours, part {part}: 100 rounds on {workers} workers: no difference");
     }
@@ -300,7 +306,7 @@ fn a_cell_that_divides_leaves_its_lists_to_its_children() {
         let outputs = run(&steps, &settings, 1, 1);
         assert_as_recomputed(&steps, &settings, &outputs, &format!("{threads} threads"));
         let scored = outputs.scored.load(Ordering::Relaxed);
-        // 70 meet each other; then eleven new ones meet some 40 in each heap. Without a heritage it would be twice 35 * 34 / 2 more.
+        // 70 meet each other; then eleven new ones meet some 40 in each heap. Without what they inherit it would be twice 35 * 34 / 2 more.
         assert!(scored < 70 * 69 / 2 + 11 * 45, "{scored} scores, {threads} threads");
     }
 }
@@ -308,21 +314,21 @@ fn a_cell_that_divides_leaves_its_lists_to_its_children() {
 #[test]
 fn cells_under_the_minimum_give_no_lists() {
     let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell: 7 };
-    for look_into in 1..=2 {
-        let settings = Settings { codebook: kind.clone(), ..settings(3, look_into) };
+    for nprobe in 1..=2 {
+        let settings = Settings { codebook: kind.clone(), ..settings(3, nprobe) };
         let mut steps = Vec::new();
-        random_steps(150, &mut Pcg64::seed_from_u64(look_into as u64), &mut steps);
+        random_steps(150, &mut Pcg64::seed_from_u64(nprobe as u64), &mut steps);
         let outputs = run(&steps, &settings, 2, 2);
-        assert_as_recomputed(&steps, &settings, &outputs, &format!("{look_into} cells"));
+        assert_as_recomputed(&steps, &settings, &outputs, &format!("{nprobe} cells"));
     }
 }
 
 #[test]
 fn a_restart_scores_nothing_and_goes_on_as_before() {
     let cases = [(1, 0.0, 0), (2, 0.0, 0), (1, 0.0, 7), (2, 0.0, 7), (3, 1.3, 0)];
-    for (look_into, look_within, min_cell) in cases {
+    for (nprobe, probe_within, min_cell) in cases {
         let kind = CodebookKind::KMeans { cells: 0, first_nodes: 0, min_cell };
-        let settings = Settings { codebook: kind, look_within, ..settings(3, look_into) };
+        let settings = Settings { codebook: kind, probe_within, ..settings(3, nprobe) };
         let mut rng = Pcg64::seed_from_u64(9);
         let mut steps = Vec::new();
         random_steps(40, &mut rng, &mut steps);
@@ -340,13 +346,13 @@ fn a_restart_scores_nothing_and_goes_on_as_before() {
         let decisions = steps.iter().flat_map(|step| step.decisions.clone()).collect();
         let mut steps = vec![Step { decisions, rows: rows.into_iter().map(|row| (row, 1)).collect() }];
         let restored = run(&steps, &settings, 2, 1);
-        assert_eq!(restored.scored.load(Ordering::Relaxed), 0, "{look_into} cells, at least {min_cell} rows");
+        assert_eq!(restored.scored.load(Ordering::Relaxed), 0, "{nprobe} cells, at least {min_cell} rows");
         assert_eq!(at(&restored.lists, 0), at(&before.lists, Epoch::MAX));
         assert_eq!(at(&restored.neighbours, 0), at(&before.neighbours, Epoch::MAX));
 
         random_steps(40, &mut rng, &mut steps);
         let after = run(&steps, &settings, 3, 1);
-        assert_as_recomputed(&steps, &settings, &after, &format!("{look_into} cells after a restart"));
+        assert_as_recomputed(&steps, &settings, &after, &format!("{nprobe} cells after a restart"));
     }
 }
 
@@ -358,8 +364,9 @@ fn an_insert_that_changes_no_list_emits_nothing_for_others() {
     let steps =
         [Step { rows: first, ..Step::default() }, Step { rows: vec![row(2, [0.0, 1.0])], ..Step::default() }];
     let outputs = run(&steps, &settings(1, 1), 1, 1);
-    let late: Vec<_> = outputs.lists.lock().unwrap().iter().filter(|u| u.1 == 1).map(|u| u.0.0.0).collect();
-    assert_eq!(late, [track(2)]);
+    let changed: Vec<_> =
+        outputs.lists.lock().unwrap().iter().filter(|u| u.1 == 1).map(|u| u.0.0.0).collect();
+    assert_eq!(changed, [track(2)]);
     assert_eq!(outputs.scored.load(Ordering::Relaxed), 3, "each pair is scored once");
 }
 
@@ -379,8 +386,8 @@ fn what_does_not_fit_is_told_and_the_rest_goes_on() {
     steps[2].rows = vec![(odd, 1), (short, 1)];
     for workers in 1..=2 {
         let outputs = run(&steps, &settings(3, 1), workers, 1);
-        let misfits: Vec<_> = [0, 1, 2].map(|epoch| at(&outputs.misfits, epoch).len()).into();
-        assert_eq!(misfits, [1, 2, 4], "{:?}", at(&outputs.misfits, 2));
+        let errors: Vec<_> = [0, 1, 2].map(|epoch| at(&outputs.errors, epoch).len()).into();
+        assert_eq!(errors, [1, 2, 4], "{:?}", at(&outputs.errors, 2));
         assert_eq!(at(&outputs.neighbours, 2).len(), 3);
     }
 }

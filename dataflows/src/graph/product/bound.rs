@@ -20,7 +20,7 @@
 //! estimated but measured when b is stored; it is 0 when b's values have an exact half-precision form. Where a is stored, too, it is
 //! a' b', off by |a - a'| |b'| more.
 //!
-//! # Shadows
+//! # Projections
 //!
 //! Let the rows of B (m x d) be nearly orthonormal: B B' = 1 + E, |E| <= e (the Frobenius norm, so the spectral one too). Of a
 //! vector a we keep p, computed as B a; each value is off by at most g(d / 16 + 6) |B_i| |a|, so |p - B a| <= c with
@@ -37,7 +37,7 @@
 //! sqrt(1 + e) |a| + c. The fast score of (p, r) and (q, s) adds its roundings and what storing them loses; the canonical score of a
 //! and b its own.
 //!
-//! # A second look
+//! # Re-rank
 //!
 //! Let p = (p1, p2), p1 being the scores with the first m of M directions, r1 what is left of |a| after them and r after all; q and s
 //! likewise. The product gave f, which is p1 q1 + r1 s1 but for its roundings and what storing the rows loses. Then
@@ -88,18 +88,44 @@ pub fn error(by: &Arithmetic, d: usize, norm: f64, stored_off: f64) -> f32 {
     rounded_up(fast + canonical(d, norm) + underflow(d))
 }
 
-/// What [`Sketch`](super::Sketch) needs of the bound for shadows on the first directions of a basis.
+/// What the error of fast scores depends on, each the largest of some rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct ErrorInputs {
+    /// The length of a vector.
+    pub(super) norm: f64,
+    /// The length of its projection.
+    pub(super) longest: f64,
+    /// How far what is stored is from what it stands for.
+    pub(super) off: f64,
+}
+
+/// Inputs are rounded up to this, so that the error of fast scores seldom grows.
+const STEP: f64 = 1.0 / 65536.0;
+
+impl ErrorInputs {
+    /// The larger of each, rounded up.
+    pub(super) fn and(self, other: Self) -> Self {
+        let larger = |a: f64, b: f64| if b > a { (b / STEP).ceil() * STEP } else { a };
+        ErrorInputs {
+            norm: larger(self.norm, other.norm),
+            longest: larger(self.longest, other.longest),
+            off: larger(self.off, other.off),
+        }
+    }
+}
+
+/// The bound for projections on the first directions of a basis.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shadow {
+pub(super) struct ProjectionBound {
     /// d, m.
     values: (usize, usize),
     /// e.
     defect: f64,
 }
 
-impl Shadow {
+impl ProjectionBound {
     pub(super) fn of(basis: &Basis, directions: usize) -> Self {
-        Shadow { values: (basis.d(), directions), defect: basis.defect() }
+        ProjectionBound { values: (basis.d(), directions), defect: basis.defect() }
     }
 
     /// c, for vectors no longer than `norm`.
@@ -120,40 +146,39 @@ impl Shadow {
         rounded_up(left.max(0.0).sqrt())
     }
 
-    /// How far the fast score of two shadows can be below the canonical score of their vectors.
-    pub(super) fn error(&self, by: &Arithmetic, norm: f64, longest: f64, stored_off: f64) -> f32 {
-        rounded_up(self.apart(norm) + self.fast(by, longest, stored_off))
+    /// How far the fast score of two projections can be below the canonical score of their vectors.
+    pub(super) fn error(&self, by: &Arithmetic, inputs: &ErrorInputs) -> f32 {
+        rounded_up(self.apart(inputs.norm) + self.fast(by, inputs.longest, inputs.off))
     }
 
-    /// How far the score of two shadows, computed without an error, can be below the canonical score of their vectors.
+    /// How far the score of two projections, computed without an error, can be below the canonical score of their vectors.
     fn apart(&self, norm: f64) -> f64 {
         let (d, _) = self.values;
         let off = self.off(norm);
         let along = (1.0 + self.defect).sqrt() * norm + off;
-        let shadows = 3.0 * self.defect * along * along + 2.0 * off * along;
-        shadows + canonical(d, norm) + underflow(d)
+        let projected = 3.0 * self.defect * along * along + 2.0 * off * along;
+        projected + canonical(d, norm) + underflow(d)
     }
 
-    /// How far the fast score of two shadows can be from their score.
+    /// How far the fast score of two projections can be from their score.
     fn fast(&self, by: &Arithmetic, longest: f64, stored_off: f64) -> f64 {
         let (_, m) = self.values;
         let stored = longest + stored_off;
         by.off(m + 1, stored) + (longest + stored) * stored_off + underflow(m + 1)
     }
 
-    /// How far what a second look makes of the fast score of two shadows can be below the canonical score of their vectors; `deeper` is on
-    /// the directions of both looks.
-    pub(super) fn second(
+    /// How far what the re-rank makes of the fast score of two projections can be below the canonical score of their vectors; `further` is on
+    /// the directions of both.
+    pub(super) fn rerank_error(
         &self,
-        deeper: &Shadow,
+        further: &ProjectionBound,
         by: &Arithmetic,
-        norm: f64,
-        longest: f64,
-        stored_off: f64,
+        inputs: &ErrorInputs,
     ) -> f64 {
+        let ErrorInputs { norm, longest, off: stored_off } = *inputs;
         // Fewer than 16 sums and products in f64 of what is no longer than this.
         let rounded = 4.0 * (norm + longest + stored_off).powi(2) * 16.0 * f64::EPSILON;
-        let bound = (deeper.apart(norm) + self.fast(by, longest, stored_off) + rounded) * SLACK;
+        let bound = (further.apart(norm) + self.fast(by, longest, stored_off) + rounded) * SLACK;
         if bound.is_nan() { f64::INFINITY } else { bound }
     }
 }
@@ -181,10 +206,10 @@ pub(super) fn rounded_up(bound: f64) -> f32 {
     if f64::from(rounded) < bound { rounded.next_up() } else { rounded }
 }
 
-/// A canonical score at or above `floor` has a fast one that is not below this.
-pub fn lowered(floor: f32, error: f32) -> f32 {
-    // The difference is rounded, by less than the step to the next value. An infinite floor lets nothing in.
-    if floor == f32::INFINITY { floor } else { (floor - error).next_down() }
+/// A canonical score at or above `score` has a fast one that is not below this.
+pub fn lowered(score: f32, error: f32) -> f32 {
+    // The difference is rounded, by less than the step to the next value. An infinite one is reached by nothing.
+    if score == f32::INFINITY { score } else { (score - error).next_down() }
 }
 
 /// What a canonical score is at least, if the fast one is `fast` and neither further above it than `error` nor beyond what an f32 holds.

@@ -1,67 +1,31 @@
-//! Stored rows, sixteen to a panel.
-
-use half::f16;
-use serde::{Deserialize, Serialize};
+//! Rows of one length, sixteen to a panel with their values interleaved: one step of the inner loop multiplies a lane of each of six
+//! queries with a lane of each of sixteen rows.
 
 use super::bound::distance;
-use super::slabs::Slabs;
-use super::steps::{LONGEST, Width};
-use super::tile::{ROWS, Strip};
-
-/// How rows are stored for the product. The lists are the same: what takes less memory proposes more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Storage {
-    /// 4 bytes a value.
-    F32,
-    /// 2 bytes a value.
-    F16,
-    /// Whole vectors a byte a value, in steps of each vector's own; their shadows 2 bytes.
-    #[default]
-    Bytes,
-    /// 2 bytes a value, in steps of each vector's own.
-    Words,
-}
-
-impl Storage {
-    /// How our own kernel keeps `whole` vectors of `d` values, or shadows of them, where it keeps them in steps.
-    pub(super) fn steps(self, d: usize, whole: bool) -> Option<Width> {
-        match self {
-            Storage::Bytes if whole && d <= LONGEST => Some(Width::Bytes),
-            Storage::Bytes | Storage::Words if d <= LONGEST => Some(Width::Words),
-            _ => None,
-        }
-    }
-}
+use super::encoding::{Encoding, LANE};
+use super::kernel::{Lane, ROWS};
 
 /// Rows of d values each, in an order of their own: a row's place changes only when another is taken out.
 #[derive(Clone, Debug)]
 pub struct Panels {
     d: usize,
+    encoding: Encoding,
     len: usize,
-    stored: Stored,
-}
-
-/// A panel: d strips of one value a row.
-#[derive(Clone, Debug)]
-enum Stored {
-    F32(Slabs<Strip>),
-    F16(Slabs<[f16; ROWS]>),
+    /// Of each panel what a step of each row is worth.
+    scales: Vec<[f32; ROWS]>,
+    lanes: Slabs<Lane>,
 }
 
 impl Panels {
-    /// Without rows; they will have `d` values.
-    pub fn new(d: usize, storage: Storage) -> Self {
-        let stored = match storage {
-            Storage::F16 => Stored::F16(Slabs::new(d)),
-            _ => Stored::F32(Slabs::new(d)),
-        };
-        Panels { d, len: 0, stored }
+    /// Without rows; they will have `d` values. More than 65,536 are always kept as they are.
+    pub fn new(d: usize, encoding: Encoding) -> Self {
+        let encoding = encoding.fitting(d);
+        Panels { d, encoding, len: 0, scales: Vec::new(), lanes: Slabs::new(d.div_ceil(encoding.values())) }
     }
 
-    /// Values a row (d).
-    pub fn d(&self) -> usize {
-        self.d
+    /// The form in which values are kept.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// Rows.
@@ -74,96 +38,162 @@ impl Panels {
         self.len == 0
     }
 
+    /// Values a row (d).
+    pub fn d(&self) -> usize {
+        self.d
+    }
+
+    /// Lanes a row.
+    pub(super) fn lanes(&self) -> usize {
+        self.d.div_ceil(self.encoding.values())
+    }
+
+    /// The lanes of a panel; none after the last.
+    pub(super) fn panel(&self, panel: usize) -> &[Lane] {
+        self.lanes.panel(panel)
+    }
+
+    /// What a step of each row of a panel is worth.
+    pub(super) fn scales(&self, panel: usize) -> &[f32; ROWS] {
+        &self.scales[panel]
+    }
+
     /// Puts `row` (d values) at the end. Returns how far what is stored is from it.
     pub fn push(&mut self, row: &[f32]) -> f64 {
         assert_eq!(row.len(), self.d, "rows of one cell have one length");
-        let (panel, lane) = (self.len / ROWS, self.len % ROWS);
+        let (panel, at, encoding) = (self.len / ROWS, self.len % ROWS, self.encoding);
         self.len += 1;
-        match &mut self.stored {
-            Stored::F32(panels) => {
-                if panel == panels.len() {
-                    panels.push(Strip([0.0; ROWS]));
-                }
-                let strips = panels.panel_mut(panel).iter_mut();
-                strips.zip(row).for_each(|(strip, value)| strip.0[lane] = *value);
-                0.0
-            }
-            Stored::F16(panels) => {
-                if panel == panels.len() {
-                    panels.push([f16::ZERO; ROWS]);
-                }
-                let panel = panels.panel_mut(panel);
-                panel.iter_mut().zip(row).for_each(|(strip, value)| strip[lane] = f16::from_f32(*value));
-                distance(row, panel.iter().map(|strip| strip[lane].to_f32()))
-            }
+        if panel == self.lanes.len() {
+            self.scales.push([0.0; ROWS]);
+            self.lanes.push(Lane([[0; LANE]; ROWS]));
         }
-    }
-
-    /// A row as it is stored (d values), into `row`.
-    pub fn read(&self, at: usize, row: &mut Vec<f32>) {
-        assert!(at < self.len, "row {at} of {}", self.len);
-        let (panel, lane) = (at / ROWS, at % ROWS);
-        row.clear();
-        match &self.stored {
-            Stored::F32(panels) => row.extend(panels.panel(panel).iter().map(|strip| strip.0[lane])),
-            Stored::F16(panels) => row.extend(panels.panel(panel).iter().map(|strip| strip[lane].to_f32())),
+        let scale = encoding.scale(row);
+        self.scales[panel][at] = scale;
+        let lanes = self.lanes.panel_mut(panel);
+        for (lanes, values) in lanes.iter_mut().zip(row.chunks(encoding.values())) {
+            lanes.0[at] = encoding.encode(values, scale);
         }
+        if encoding == Encoding::F32 {
+            return 0.0;
+        }
+        let stored = lanes.iter().flat_map(|lanes| {
+            let steps = encoding.steps(lanes.0[at]).into_iter().take(encoding.values());
+            steps.map(|step| f64::from(scale) * f64::from(step))
+        });
+        distance(row, stored)
     }
 
     /// Takes a row out; the last one takes its place.
     pub fn swap_remove(&mut self, at: usize) {
         assert!(at < self.len, "row {at} of {}", self.len);
         self.len -= 1;
-        match &mut self.stored {
-            Stored::F32(panels) => swap_remove(panels, at, self.len, |strip, lane| &mut strip.0[lane]),
-            Stored::F16(panels) => swap_remove(panels, at, self.len, |strip, lane| &mut strip[lane]),
+        let last = self.len;
+        self.scales[at / ROWS][at % ROWS] = self.scales[last / ROWS][last % ROWS];
+        for i in 0..self.lanes() {
+            let moved = self.lanes.panel(last / ROWS)[i].0[last % ROWS];
+            self.lanes.panel_mut(at / ROWS)[i].0[at % ROWS] = moved;
+        }
+        if last.is_multiple_of(ROWS) {
+            self.scales.pop();
+            self.lanes.pop();
         }
     }
+}
 
-    /// Panels, the last of them perhaps with places free.
-    pub fn panels(&self) -> usize {
-        self.len.div_ceil(ROWS)
+/// Bytes of a slab, if a panel is not larger: memory that no cache holds is read faster in long stretches than panel by panel. Few in tests.
+const SLAB: usize = if cfg!(test) { 1024 } else { 64 * 1024 };
+
+/// Panels of as many values each. Only the last slab ever moves, while it grows.
+#[derive(Clone, Debug)]
+struct Slabs<T> {
+    /// Values of a panel.
+    values: usize,
+    /// Panels of a slab: a power of two.
+    panels: usize,
+    len: usize,
+    slabs: Vec<Vec<T>>,
+}
+
+impl<T: Copy> Slabs<T> {
+    /// Without panels; they will have `values` values.
+    fn new(values: usize) -> Self {
+        let panels = (SLAB / (values * size_of::<T>()).max(1)).max(1);
+        Slabs { values, panels: 1 << panels.ilog2(), len: 0, slabs: Vec::new() }
     }
 
-    /// A panel's values; `decoded` is room for them where they are stored in another form.
-    pub(super) fn panel<'a>(&'a self, panel: usize, decoded: &'a mut Vec<Strip>) -> &'a [Strip] {
-        match &self.stored {
-            Stored::F32(panels) => panels.panel(panel),
-            Stored::F16(panels) => {
-                decoded.resize(self.d, Strip([0.0; ROWS]));
-                for (strip, half) in decoded.iter_mut().zip(panels.panel(panel)) {
-                    decode(half, &mut strip.0);
-                }
-                decoded
+    /// Panels.
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Puts a panel of `value` at the end.
+    fn push(&mut self, value: T) {
+        let at = self.len % self.panels;
+        if at == 0 {
+            self.slabs.push(Vec::new());
+        }
+        self.len += 1;
+        if let Some(slab) = self.slabs.last_mut() {
+            if slab.len() == slab.capacity() {
+                slab.reserve_exact((2 * at).clamp(1, self.panels) * self.values - slab.len());
             }
+            slab.resize(slab.len() + self.values, value);
         }
     }
 
-    /// What is read after `panel`, when it is stored as it is used.
-    pub(super) fn after(&self, panel: usize) -> &[Strip] {
-        match &self.stored {
-            Stored::F32(panels) => panels.panel(panel + 1),
-            Stored::F16(_) => &[],
+    /// Takes the last panel away.
+    fn pop(&mut self) {
+        self.len -= 1;
+        let at = self.len % self.panels;
+        match self.slabs.last_mut() {
+            Some(slab) if at > 0 => slab.truncate(at * self.values),
+            _ => drop(self.slabs.pop()),
         }
     }
-}
 
-fn decode(half: &[f16; ROWS], strip: &mut [f32; ROWS]) {
-    use half::slice::HalfFloatSliceExt;
-    half.as_slice().convert_to_f32_slice(strip);
-}
-
-fn swap_remove<S: Copy, V: Copy>(
-    panels: &mut Slabs<S>,
-    at: usize,
-    last: usize,
-    value: impl Fn(&mut S, usize) -> &mut V,
-) {
-    for i in 0..panels.panel(at / ROWS).len() {
-        let moved = *value(&mut panels.panel_mut(last / ROWS)[i], last % ROWS);
-        *value(&mut panels.panel_mut(at / ROWS)[i], at % ROWS) = moved;
+    /// A panel; nothing after the last.
+    fn panel(&self, panel: usize) -> &[T] {
+        if panel >= self.len {
+            return &[];
+        }
+        &self.slabs[panel / self.panels][panel % self.panels * self.values..][..self.values]
     }
-    if last.is_multiple_of(ROWS) {
-        panels.pop();
+
+    /// A panel, to change it.
+    fn panel_mut(&mut self, panel: usize) -> &mut [T] {
+        &mut self.slabs[panel / self.panels][panel % self.panels * self.values..][..self.values]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    #[test]
+    fn panels_are_those_that_were_put_there_and_lie_side_by_side() {
+        let mut rng = Pcg64::seed_from_u64(1);
+        for values in [0, 1, 3, 32, 100, 128, 500] {
+            let (mut slabs, mut held) = (Slabs::new(values), Vec::new());
+            for round in 0..2000u64 {
+                // First more come than go, then more go.
+                if held.is_empty() || rng.random_bool(if round < 1000 { 0.8 } else { 0.3 }) {
+                    slabs.push(0);
+                    held.push(vec![round; values]);
+                    slabs.panel_mut(held.len() - 1).fill(round);
+                } else {
+                    slabs.pop();
+                    held.pop();
+                }
+                assert_eq!(slabs.len(), held.len());
+                assert!(slabs.panel(held.len()).is_empty(), "nothing after the last");
+            }
+            let panels: Vec<&[u64]> = (0..held.len()).map(|at| slabs.panel(at)).collect();
+            assert_eq!(panels, held);
+            let apart = panels.windows(2).filter(|two| two[0].as_ptr_range().end != two[1].as_ptr());
+            assert!(apart.count() <= held.len() * values * size_of::<u64>() / (SLAB / 2).max(1), "{values}");
+        }
     }
 }

@@ -1,13 +1,17 @@
-//! What the product proposes, against scores computed one by one.
+//! What is proposed, against scores computed one by one.
+
+use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-use std::sync::Arc;
-
 use super::bound::{Arithmetic, at_least, error, lowered, norm};
+use super::kernel::ROWS;
 use super::*;
 use crate::graph::score::score;
+use crate::graph::vector::{Precision, Vector};
+
+const ENCODINGS: [Encoding; 3] = [Encoding::F32, Encoding::Words, Encoding::Bytes];
 
 fn unit(d: usize, rng: &mut Pcg64) -> Vec<f32> {
     let v: Vec<f32> = (0..d).map(|_| rng.random::<f32>() - 0.5).collect();
@@ -15,95 +19,75 @@ fn unit(d: usize, rng: &mut Pcg64) -> Vec<f32> {
     v.into_iter().map(|x| x / norm).collect()
 }
 
-/// What a processor may multiply with: singles, and steps.
-#[derive(Clone, Copy, Debug)]
-struct Way(Kernel, StepsKernel);
-
-impl Way {
-    fn all() -> Vec<Self> {
-        let portable = StepsKernel::all().into_iter().map(|kernel| Way(Kernel::portable(), kernel));
-        portable.chain([Way(Kernel::best(), StepsKernel::best())]).collect()
-    }
-
-    /// Vectors that meet rows kept so as `limits` has it.
-    fn lates(self, vectors: &[Vec<f32>], storage: Storage, limits: &[Late]) -> Lates {
-        let d = vectors[0].len();
-        let mut rows = Rows::new(d, true, storage);
-        for vector in vectors {
-            rows.push(vector);
-        }
-        match &rows {
-            Rows::Floats(_) => {
-                let mut batch = Batch::new(d, self.0);
-                vectors.iter().zip(limits).for_each(|(vector, late)| batch.push(vector, *late));
-                Lates::Floats(batch)
-            }
-            Rows::Steps(panels) => {
-                let mut batch = StepBatch::new(panels, self.1);
-                limits.iter().enumerate().for_each(|(at, late)| batch.push(panels, at, *late));
-                Lates::Steps(batch)
-            }
-        }
-    }
+/// Every kernel with every encoding.
+fn ways() -> impl Iterator<Item = (Kernel, Encoding)> {
+    Kernel::all().into_iter().flat_map(|kernel| ENCODINGS.map(|encoding| (kernel, encoding)))
 }
 
-/// All that `lates` propose, and how often they were asked.
-fn hits(lates: &mut Lates, rows: &Rows, floors: &[f32]) -> (Vec<Hit>, usize) {
-    let (mut hits, mut from, mut blocks) = (Vec::new(), Some(0), 0);
+/// `rows` as they are kept, and the furthest that one is from what it is.
+fn kept(rows: &[Vec<f32>], encoding: Encoding) -> (Panels, f64) {
+    let mut panels = Panels::new(rows.first().map_or(0, Vec::len), encoding);
+    let off = rows.iter().map(|row| panels.push(row)).fold(0.0, f64::max);
+    (panels, off)
+}
+
+/// All that `queries` propose, and how often they were asked.
+fn candidates(queries: &mut Queries, rows: &Panels, thresholds: &[f32]) -> (Vec<Candidate>, usize) {
+    let (mut candidates, mut from, mut blocks) = (Vec::new(), Some(0), 0);
     while let Some(first) = from {
-        from = lates.propose(rows, first, floors, &mut hits);
+        from = queries.propose(rows, first, thresholds, &mut candidates);
         blocks += 1;
     }
-    (hits, blocks)
+    (candidates, blocks)
 }
 
-/// All fast scores of `lates` with `rows`, through hits, and the furthest that a row is stored from what it is.
-fn product(lates: &[Vec<f32>], rows: &[Vec<f32>], storage: Storage, way: Way) -> (Vec<Hit>, f64) {
-    let mut held = Rows::new(rows[0].len(), true, storage);
-    let off = rows.iter().map(|row| held.push(row)).fold(0.0, f64::max);
-    let all = vec![Late { rows: rows.len(), floor: f32::NEG_INFINITY }; lates.len()];
-    let floors = vec![f32::INFINITY; held.places()];
-    (hits(&mut way.lates(lates, storage, &all), &held, &floors).0, off)
+/// `vectors` as queries that meet so many rows each, whatever these score.
+fn queries(vectors: &[Vec<f32>], rows: usize, (kernel, encoding): (Kernel, Encoding)) -> Queries {
+    let limits = Limits { rows, threshold: f32::NEG_INFINITY };
+    Queries::new(&kept(vectors, encoding).0, kernel, (0..vectors.len()).map(|at| (at, limits)))
+}
+
+fn infinite(rows: usize) -> Vec<f32> {
+    vec![f32::INFINITY; rows.next_multiple_of(ROWS)]
+}
+
+/// All fast scores of some vectors with `rows`.
+fn product(vectors: &[Vec<f32>], rows: &[Vec<f32>], way: (Kernel, Encoding)) -> Vec<Candidate> {
+    let held = kept(rows, way.1).0;
+    candidates(&mut queries(vectors, rows.len(), way), &held, &infinite(rows.len())).0
 }
 
 #[test]
 fn a_fast_score_is_within_its_bound_of_the_canonical_one() {
     let mut rng = Pcg64::seed_from_u64(1);
-    for way in Way::all() {
-        for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
-            for (n, m, d) in [
-                (1, 1, 1),
-                (16, 6, 8),
-                (37, 13, 100),
-                (20, 7, 512),
-                (33, 8, 1300),
-                (18, 4, 1300),
-                (18, 5, 36),
-                (17, 7, 4608),
-                (1100, 3, 4),
-            ] {
-                let rows: Vec<_> = (0..n).map(|_| unit(d, &mut rng)).collect();
-                let lates: Vec<_> = (0..m).map(|_| unit(d, &mut rng)).collect();
-                let (hits, off) = product(&lates, &rows, storage, way);
-                assert_eq!(hits.len(), n * m, "every pair once");
-                let steps = matches!(storage, Storage::Bytes | Storage::Words);
-                // A unit vector of one value is a whole number of steps, or off by a rounding.
-                assert!(d == 1 || (off > 0.0) == (steps || storage == Storage::F16), "{off}, {storage:?}");
-                let mut both = Rows::new(d, true, storage);
-                let off = lates.iter().map(|late| both.push(late)).fold(off, f64::max);
-                let longest = rows.iter().chain(&lates).map(|v| norm(v)).fold(0.0, f64::max);
-                let error = error(&both.arithmetic(), d, longest, off);
-                let most = match storage {
-                    Storage::Bytes if steps => 2e-2,
-                    Storage::F16 | Storage::Words => 2e-3,
-                    _ => 4e-4,
-                };
-                assert!(error < most, "{error} at d {d}, {way:?}");
-                for hit in hits {
-                    let canonical = score(&lates[hit.late], &rows[hit.row]).0;
-                    assert!((canonical - hit.fast).abs() <= error, "{hit:?}, {canonical}, d {d}, {way:?}");
-                    assert!(hit.fast >= lowered(canonical, error));
-                }
+    for way in ways() {
+        for (n, m, d) in [
+            (1, 1, 1),
+            (16, 6, 8),
+            (37, 13, 100),
+            (20, 7, 512),
+            (33, 8, 1300),
+            (18, 4, 1300),
+            (18, 5, 36),
+            (17, 7, 4608),
+            (1100, 3, 4),
+        ] {
+            let rows: Vec<_> = (0..n).map(|_| unit(d, &mut rng)).collect();
+            let vectors: Vec<_> = (0..m).map(|_| unit(d, &mut rng)).collect();
+            let hits = product(&vectors, &rows, way);
+            assert_eq!(hits.len(), n * m, "every pair once");
+            let off = kept(&rows, way.1).1;
+            // A unit vector of one value is a whole number of steps, or off by a rounding.
+            assert!(d == 1 || (off > 0.0) == (way.1 != Encoding::F32), "{off}, {way:?}");
+            let off = off.max(kept(&vectors, way.1).1);
+            let longest = rows.iter().chain(&vectors).map(|v| norm(v)).fold(0.0, f64::max);
+            let error = error(&way.1.arithmetic(), d, longest, off);
+            let most = [4e-4, 2e-3, 2e-2][way.1 as usize];
+            assert!(error < most, "{error} at d {d}, {way:?}");
+            for hit in hits {
+                let canonical = score(&vectors[hit.query], &rows[hit.row]).0;
+                assert!((canonical - hit.most).abs() <= error, "{hit:?}, {canonical}, d {d}, {way:?}");
+                assert!(hit.most >= lowered(canonical, error));
             }
         }
     }
@@ -143,65 +127,33 @@ fn borrowed(vectors: &[Vec<f32>]) -> Vec<&[f32]> {
     vectors.iter().map(Vec::as_slice).collect()
 }
 
-#[test]
-fn a_shadow_never_scores_below_its_vector() {
-    let mut rng = Pcg64::seed_from_u64(4);
-    for d in [2, 24, 688, 4608] {
-        let mut vectors = alike(60, d, 5, &mut rng);
-        vectors.extend((0..10).map(|_| unit(d, &mut rng)));
-        vectors.push(vec![0.0; d]);
-        vectors.push(vectors[0].iter().map(|x| 300.0 * x).collect());
-        vectors.push(vectors[1].iter().map(|x| -1e-3 * x).collect());
-        let basis = Arc::new(Basis::learn(&borrowed(&vectors), 20).unwrap());
-        assert!(basis.defect() < 1e-4, "{}", basis.defect());
-        for (directions, storage) in
-            [(1, Storage::F32), (basis.len(), Storage::F32), (basis.len(), Storage::F16)]
-        {
-            let sketch = Sketch::shadow(&basis, directions, directions);
-            let mut rows = Panels::new(directions + 1, storage);
-            let (mut off, mut longest) = (0.0f64, 0.0f64);
-            for vector in &vectors {
-                let sketched = &sketch.of(&[vector])[0];
-                let shadow = sketched.seen(vector).first;
-                longest = longest.max(norm(shadow));
-                off = off.max(rows.push(shadow));
-            }
-            let stored = |at| {
-                let mut row = Vec::new();
-                rows.read(at, &mut row);
-                row
-            };
-            let shadows: Vec<_> = (0..vectors.len()).map(stored).collect();
-            let longest_vector = vectors.iter().map(|v| norm(v)).fold(0.0, f64::max);
-            for way in Way::all() {
-                let error = sketch.error(&Arithmetic::IEEE, d, longest_vector, longest, off);
-                let (hits, _) = product(&shadows, &shadows, Storage::F32, way);
-                assert_eq!(hits.len(), vectors.len() * vectors.len());
-                for hit in hits {
-                    let canonical = score(&vectors[hit.late], &vectors[hit.row]).0;
-                    assert!(
-                        hit.fast >= lowered(canonical, error),
-                        "{hit:?}, {canonical}, d {d}, {directions}"
-                    );
-                }
-            }
-            // And for unit vectors the bound is worth something.
-            let unit = sketch.error(
-                &Arithmetic::IEEE,
-                d,
-                1.0,
-                1.0,
-                if storage == Storage::F16 { 5e-4 } else { 0.0 },
-            );
-            assert!(unit < 5e-3, "{unit}");
+/// Every kind of proposer over `vectors`, with a name.
+fn proposers(vectors: &[Vec<f32>], basis: &Arc<Basis>) -> Vec<(String, Box<dyn Proposer>)> {
+    let d = vectors[0].len();
+    let mut all: Vec<(String, Box<dyn Proposer>)> = Vec::new();
+    for (kernel, encoding) in ways() {
+        let whole = WholeVectors::new(d, encoding, kernel);
+        all.push((format!("whole, {kernel:?}, {encoding:?}"), Box::new(whole)));
+        for (directions, reranked) in [(1, 20), (4, 18), (7, 7), (basis.len(), basis.len())] {
+            let projection = Projection::new(basis, directions, reranked);
+            let what = format!("on {directions} and {reranked}, {kernel:?}, {encoding:?}");
+            all.push((what, Box::new(ProjectedVectors::new(projection, encoding, kernel))));
         }
     }
+    let rows: Vec<Vector> = vectors.iter().map(|v| Vector::new(v, Precision::F32)).collect();
+    let rows: Vec<&Vector> = rows.iter().collect();
+    for (at, (_, proposer)) in all.iter_mut().enumerate() {
+        let (first, others) = rows.split_at(rows.len() / 3);
+        proposer.append(first, 1);
+        proposer.append(others, 1 + at % 3);
+    }
+    all
 }
 
 #[test]
-fn a_second_look_is_around_the_score_and_closer_than_the_first() {
-    let mut rng = Pcg64::seed_from_u64(9);
-    for (d, extreme) in [(24, true), (24, false), (688, true), (688, false), (4608, false)] {
+fn every_proposer_keeps_its_contract() {
+    let mut rng = Pcg64::seed_from_u64(4);
+    for (d, extreme) in [(2, true), (24, true), (24, false), (688, true), (688, false), (4608, false)] {
         let mut vectors = alike(60, d, 12, &mut rng);
         vectors.extend((0..10).map(|_| unit(d, &mut rng)));
         vectors.push(vec![0.0; d]);
@@ -211,45 +163,86 @@ fn a_second_look_is_around_the_score_and_closer_than_the_first() {
             vectors.push(vectors[1].iter().map(|x| -1e-3 * x).collect());
         }
         let basis = Arc::new(Basis::learn(&borrowed(&vectors), 20).unwrap());
-        for (directions, further, storage) in
-            [(1, 20, Storage::F32), (4, 18, Storage::F16), (7, 8, Storage::F32)]
-        {
-            let sketch = Sketch::shadow(&basis, directions, further);
-            let (mut rows, mut deeper) =
-                (Rows::new(directions + 1, false, storage), sketch.deeper().unwrap());
-            let (mut off, mut longest) = (0.0f64, 0.0f64);
-            for vector in &vectors {
-                let sketched = &sketch.of(&[vector])[0];
-                let seen = sketched.seen(vector);
-                longest = longest.max(norm(seen.first));
-                off = off.max(rows.push(seen.first));
-                deeper.push(&seen);
+        assert!(basis.defect() < 1e-4, "{}", basis.defect());
+        let n = vectors.len();
+        let canonical = |query: usize, row: usize| score(&vectors[query], &vectors[row]).0;
+        // What queries and rows want: as much as some pair scores, to the bit.
+        let kth: Vec<[f32; 2]> =
+            (0..n).map(|at| [(); 2].map(|()| canonical(at, rng.random_range(0..n)))).collect();
+        for (what, proposer) in proposers(&vectors, &basis) {
+            assert_eq!((proposer.len(), proposer.places() % ROWS), (n, 0), "{what}");
+            let limits =
+                |at: usize| (at, Limits { rows: n - at % 7, threshold: proposer.threshold(kth[at][0]) });
+            let mut thresholds = infinite(n);
+            (0..n).for_each(|at| thresholds[at] = proposer.threshold(kth[at][1]));
+            let mut queries = proposer.queries(&(0..n).map(limits).collect::<Vec<_>>());
+            let (mut proposed, mut from) = (Vec::new(), Some(0));
+            while let Some(at) = from {
+                from = proposer.propose(&mut queries, at, &thresholds, &mut proposed);
             }
-            let n = vectors.len();
-            let all = vec![Late { rows: n, floor: f32::NEG_INFINITY }; n];
-            let floors = vec![f32::INFINITY; rows.places()];
-            let (mut hits, _) = hits(&mut rows.lates((0..n).zip(all)), &rows, &floors);
-            assert_eq!(hits.len(), n * n);
-            let longest_vector = vectors.iter().map(|v| norm(v)).fold(0.0, f64::max);
-            let by = rows.arithmetic();
-            let first = sketch.error(&by, d, longest_vector, longest, off);
-            let second = sketch.second_error(&by, longest_vector, longest, off);
-            let (before, mut least) = (hits.clone(), Vec::new());
-            let errors = (second, second - f64::from(first));
-            deeper.sharpen(0, errors, &mut hits, &mut least);
-            let mut closer = 0;
-            for ((hit, least), before) in hits.iter().zip(least).zip(before) {
-                let canonical = score(&vectors[hit.late], &vectors[hit.row]).0;
-                assert!(least <= canonical, "{hit:?}, {least}, {canonical}, d {d}, {directions}");
-                assert!(hit.fast >= lowered(canonical, first), "{hit:?}, {canonical}, d {d}, {directions}");
-                assert!(hit.fast <= before.fast);
-                closer += usize::from(hit.fast < before.fast);
+            let mut found: Vec<_> = proposed.iter().map(|pair| (pair.query, pair.row)).collect();
+            found.sort_unstable();
+            assert!(found.windows(2).all(|two| two[0] < two[1]), "each pair once, {what}, d {d}");
+            for (query, row) in (0..n).flat_map(|query| (0..n - query % 7).map(move |row| (query, row))) {
+                let score = canonical(query, row);
+                let wanted = score >= kth[query][0] || score >= kth[row][1];
+                assert!(
+                    !wanted || found.binary_search(&(query, row)).is_ok(),
+                    "{query}, {row}, {what}, d {d}"
+                );
             }
-            assert!(extreme || further < 10 || closer > n * n / 2, "{closer} of {}, {directions}", n * n);
-            // A row taken out is replaced by the last one.
-            deeper.swap_remove(3);
-            assert_eq!((deeper.len(), deeper.is_empty()), (n - 1, false));
+            let before = proposed.clone();
+            proposer.rerank(0, &mut proposed);
+            let mut narrower = 0;
+            for (pair, before) in proposed.iter().zip(before) {
+                let score = canonical(pair.query, pair.row);
+                assert!(pair.least <= score, "{pair:?}, {score}, {what}, d {d}");
+                assert!(pair.most >= proposer.threshold(score), "{pair:?}, {score}, {what}, d {d}");
+                assert!(pair.most <= before.most);
+                narrower += usize::from(pair.most < before.most);
+            }
+            let many = !extreme && d > 2 && what.starts_with("on 1 ");
+            assert!(!many || narrower > proposed.len() / 2, "{narrower} of {}, {what}", proposed.len());
         }
+    }
+}
+
+#[test]
+fn bounds_of_unit_vectors_are_worth_something() {
+    let mut rng = Pcg64::seed_from_u64(8);
+    let vectors = alike(60, 688, 12, &mut rng);
+    let basis = Arc::new(Basis::learn(&borrowed(&vectors), 20).unwrap());
+    for (what, proposer) in proposers(&vectors, &basis) {
+        let most = if what.contains("Bytes") { 2e-2 } else { 2e-3 };
+        assert!(proposer.error() < most, "{}, {what}", proposer.error());
+    }
+}
+
+#[test]
+fn a_row_taken_out_of_a_proposer_leaves_the_others_as_they_were() {
+    let mut rng = Pcg64::seed_from_u64(11);
+    let vectors = alike(40, 24, 8, &mut rng);
+    let basis = Arc::new(Basis::learn(&borrowed(&vectors), 20).unwrap());
+    let mut left = vectors.clone();
+    for at in [3, 38, 0, 20] {
+        left.swap_remove(at);
+    }
+    for ((what, mut proposer), (_, expected)) in
+        proposers(&vectors, &basis).into_iter().zip(proposers(&left, &basis))
+    {
+        [3, 38, 0, 20].into_iter().for_each(|at| proposer.swap_remove(at));
+        let all = |proposer: &dyn Proposer| {
+            let limits = Limits { rows: 36, threshold: f32::NEG_INFINITY };
+            let mut queries = proposer.queries(&[(5, limits), (35, limits)]);
+            let mut candidates = Vec::new();
+            assert_eq!(proposer.propose(&mut queries, 0, &infinite(36), &mut candidates), None);
+            let most: Vec<f32> = candidates.iter().map(|pair| pair.most).collect();
+            // The two queries come one after the other in the re-rank.
+            candidates.retain(|pair| pair.query == 0);
+            proposer.rerank(5, &mut candidates);
+            (most, candidates.iter().map(|pair| pair.most).collect::<Vec<f32>>())
+        };
+        assert_eq!(all(&*proposer), all(&*expected), "{what}");
     }
 }
 
@@ -257,49 +250,42 @@ fn a_second_look_is_around_the_score_and_closer_than_the_first() {
 fn steps_of_extreme_vectors_are_off_by_what_is_said() {
     let vectors =
         [vec![0.0; 5], vec![1e-44; 5], vec![3e15, -3e15, 1.0, 0.0, 2e15], vec![1.0, -1.0, 0.5, 0.25, 1e-9]];
-    let kernels = StepsKernel::all()
-        .into_iter()
-        .flat_map(|kernel| [Width::Bytes, Width::Words].map(|width| (kernel, width)));
-    for (kernel, width) in kernels {
-        let mut rows = StepPanels::new(5, width);
+    for (kernel, encoding) in ways().filter(|(_, encoding)| *encoding != Encoding::F32) {
+        let mut rows = Panels::new(5, encoding);
         let offs: Vec<f64> = vectors.iter().map(|vector| rows.push(vector)).collect();
         for (at, (vector, off)) in vectors.iter().zip(&offs).enumerate() {
             assert!(off.is_finite() && *off <= norm(vector), "{off} of {vector:?}");
-            let mut batch = StepBatch::new(&rows, kernel);
-            batch.push(&rows, at, Late { rows: 4, floor: f32::NEG_INFINITY });
+            let limits = Limits { rows: 4, threshold: f32::NEG_INFINITY };
             let mut hits = Vec::new();
-            batch.propose(&rows, 0..1, &[f32::INFINITY; ROWS], &mut hits);
+            Queries::new(&rows, kernel, [(at, limits)]).propose(&rows, 0, &infinite(4), &mut hits);
             assert_eq!(hits.len(), 4);
             for hit in hits {
                 let longest = norm(vector).max(norm(&vectors[hit.row]));
                 let error = error(&Arithmetic::STEPS, 5, longest, off.max(offs[hit.row]));
                 let canonical = score(vector, &vectors[hit.row]).0;
-                assert!((canonical - hit.fast).abs() <= error, "{hit:?}, {canonical}, {error}");
+                assert!((canonical - hit.most).abs() <= error, "{hit:?}, {canonical}, {error}");
             }
         }
     }
 }
 
 #[test]
-fn every_kernel_of_steps_gives_the_same_scores_to_any_number_of_vectors() {
+fn every_kernel_gives_steps_the_same_scores_with_any_number_of_queries() {
     let mut rng = Pcg64::seed_from_u64(9);
-    for (d, width) in [1, 9, 36, 1300].into_iter().flat_map(|d| [(d, Width::Bytes), (d, Width::Words)]) {
+    for (d, encoding) in
+        [1, 9, 36, 1300].into_iter().flat_map(|d| [(d, Encoding::Bytes), (d, Encoding::Words)])
+    {
         let vectors: Vec<_> = (0..40).map(|_| unit(d, &mut rng)).collect();
-        let mut rows = StepPanels::new(d, width);
-        vectors.iter().for_each(|vector| {
-            rows.push(vector);
-        });
-        for lates in 1..=7 {
-            let of_kernel = |kernel: StepsKernel| {
-                let (mut batch, mut hits) = (StepBatch::new(&rows, kernel), Vec::new());
-                let late = Late { rows: rows.len(), floor: 0.0 };
-                (0..lates).for_each(|at| batch.push(&rows, 5 * at, late));
-                batch.propose(&rows, 0..batch.panels(), &[0.5; 3 * ROWS], &mut hits);
-                hits
+        let rows = kept(&vectors, encoding).0;
+        for count in 1..=7 {
+            let of_kernel = |kernel: Kernel| {
+                let limits = Limits { rows: rows.len(), threshold: 0.0 };
+                let mut queries = Queries::new(&rows, kernel, (0..count).map(|at| (5 * at, limits)));
+                candidates(&mut queries, &rows, &[0.5; 3 * ROWS]).0
             };
-            let all: Vec<_> = StepsKernel::all().into_iter().map(of_kernel).collect();
-            assert!(all[0].len() >= lates, "each vector with itself: {}", all[0].len());
-            assert!(all.iter().all(|hits| *hits == all[0]), "{lates} of {d}, {width:?}");
+            let all: Vec<_> = Kernel::all().into_iter().map(of_kernel).collect();
+            assert!(all[0].len() >= count, "each vector with itself: {}", all[0].len());
+            assert!(all.iter().all(|hits| *hits == all[0]), "{count} of {d}, {encoding:?}");
         }
     }
 }
@@ -321,112 +307,79 @@ fn directions_hold_what_vectors_have_in_common() {
 }
 
 #[test]
-fn what_is_alike_is_seen_by_its_shadow_and_what_is_not_is_seen_whole() {
+fn what_is_alike_is_projected_and_what_is_not_is_multiplied_whole() {
     let mut rng = Pcg64::seed_from_u64(6);
     let near = alike(1500, 256, 8, &mut rng);
     let basis = Arc::new(Basis::learn(&borrowed(&near), 128).unwrap());
-    assert!(matches!(Sketch::choose(&basis, &borrowed(&near), Storage::F32, 1500, 2), Sketch::Shadow { .. }));
+    let cell = |storage: Storage, rows| Searched {
+        whole: storage.whole(),
+        projected: storage.projected(),
+        kernel: Kernel::best(),
+        rows,
+        full: 2,
+    };
+    assert!(Projection::choose(&basis, &borrowed(&near), cell(Storage::F32, 1500)).is_some());
     let apart: Vec<_> = (0..600).map(|_| unit(256, &mut rng)).collect();
     let basis = Arc::new(Basis::learn(&borrowed(&apart), 128).unwrap());
-    assert!(Sketch::choose(&basis, &borrowed(&apart), Storage::Bytes, 600, 2).is_whole());
+    assert!(Projection::choose(&basis, &borrowed(&apart), cell(Storage::Bytes, 600)).is_none());
 }
 
 #[test]
-fn half_precision_values_are_stored_as_they_are() {
-    let rows: Vec<Vec<f32>> = (0..20u16)
-        .map(|i| (0..9u16).map(|j| half::f16::from_f32(f32::from(i * j) / 77.0).to_f32()).collect())
-        .collect();
-    for way in Way::all() {
-        let (_, off) = product(&rows, &rows, Storage::F16, way);
-        assert_eq!(off, 0.0);
-    }
-}
-
-#[test]
-fn only_pairs_that_reach_a_floor_are_proposed() {
-    Way::all().into_iter().for_each(proposes_what_reaches_a_floor);
-}
-
-fn proposes_what_reaches_a_floor(way: Way) {
+fn only_pairs_that_reach_a_threshold_are_proposed() {
     let mut rng = Pcg64::seed_from_u64(2);
-    // More rows than go together.
-    let (n, m, d) = (5000, 9, 24);
-    let rows: Vec<_> = (0..n).map(|_| unit(d, &mut rng)).collect();
-    let lates: Vec<_> = (0..m).map(|_| unit(d, &mut rng)).collect();
-    let all = product(&lates, &rows, Storage::F32, way).0;
-    let mut held = Rows::new(d, true, Storage::F32);
-    for row in &rows {
-        held.push(row);
+    for way in ways() {
+        // More rows than go together.
+        let (n, m, d) = (5000, 9, 24);
+        let rows: Vec<_> = (0..n).map(|_| unit(d, &mut rng)).collect();
+        let vectors: Vec<_> = (0..m).map(|_| unit(d, &mut rng)).collect();
+        let all = product(&vectors, &rows, way);
+        let limits: Vec<Limits> = (0..m)
+            .map(|at| Limits { rows: at * n / (m - 1), threshold: rng.random::<f32>() * 0.4 })
+            .collect();
+        let mut thresholds = infinite(n);
+        thresholds[..n].iter_mut().for_each(|threshold| *threshold = rng.random::<f32>() * 0.4);
+        let (held, vectors) = (kept(&rows, way.1).0, kept(&vectors, way.1).0);
+        let mut queries = Queries::new(&vectors, way.0, limits.iter().copied().enumerate());
+        let (hits, blocks) = candidates(&mut queries, &held, &thresholds);
+        assert!(blocks > 3, "{blocks}, {way:?}");
+        let wanted = |h: &&Candidate| {
+            let of_query = &limits[h.query];
+            h.row < of_query.rows && (h.most >= of_query.threshold || h.most >= thresholds[h.row])
+        };
+        let key = |h: &Candidate| (h.query, h.row, h.most.to_bits());
+        let mut expected: Vec<_> = all.iter().filter(wanted).map(key).collect();
+        let mut found: Vec<_> = hits.iter().map(key).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert!(found.len() > 10 && found.len() < n * m / 2);
+        assert_eq!(found, expected, "{way:?}");
     }
-    let limits: Vec<Late> =
-        (0..m).map(|at| Late { rows: at * n / (m - 1), floor: rng.random::<f32>() * 0.4 }).collect();
-    let mut floors = vec![f32::INFINITY; held.places()];
-    floors[..n].iter_mut().for_each(|floor| *floor = rng.random::<f32>() * 0.4);
-    let (hits, blocks) = hits(&mut way.lates(&lates, Storage::F32, &limits), &held, &floors);
-    assert!(blocks > 3, "{blocks}, {way:?}");
-    let wanted =
-        |h: &&Hit| h.row < limits[h.late].rows && (h.fast >= limits[h.late].floor || h.fast >= floors[h.row]);
-    let key = |h: &Hit| (h.late, h.row, h.fast.to_bits());
-    let mut expected: Vec<_> = all.iter().filter(wanted).map(key).collect();
-    let mut found: Vec<_> = hits.iter().map(key).collect();
-    expected.sort_unstable();
-    found.sort_unstable();
-    assert!(found.len() > 10 && found.len() < n * m / 2);
-    assert_eq!(found, expected);
 }
 
 #[test]
 fn rows_taken_out_leave_the_others_as_they_were() {
     let mut rng = Pcg64::seed_from_u64(3);
-    for way in Way::all() {
-        for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
-            let d = 10;
-            let (mut held, mut rows) = (Rows::new(d, true, storage), Vec::<Vec<f32>>::new());
-            for round in 0..400 {
-                if rng.random_bool(if round < 250 { 0.7 } else { 0.1 }) || rows.is_empty() {
-                    for _ in 0..rng.random_range(1..4) {
-                        rows.push(unit(d, &mut rng));
-                        held.push(&rows[rows.len() - 1]);
-                    }
-                } else {
-                    let at = rng.random_range(0..rows.len());
-                    rows.swap_remove(at);
-                    held.swap_remove(at);
+    for way in ways() {
+        let d = 10;
+        let (mut held, mut rows) = (Panels::new(d, way.1), Vec::<Vec<f32>>::new());
+        for round in 0..400 {
+            if rng.random_bool(if round < 250 { 0.7 } else { 0.1 }) || rows.is_empty() {
+                for _ in 0..rng.random_range(1..4) {
+                    rows.push(unit(d, &mut rng));
+                    held.push(&rows[rows.len() - 1]);
                 }
-                assert_eq!(held.len(), rows.len());
-                let late = vec![unit(d, &mut rng)];
-                let all = [Late { rows: rows.len(), floor: f32::NEG_INFINITY }];
-                let floors = vec![f32::INFINITY; held.places()];
-                let hits = hits(&mut way.lates(&late, storage, &all), &held, &floors).0;
-                if rows.is_empty() {
-                    assert_eq!(hits, []);
-                } else {
-                    assert_eq!(hits, product(&late, &rows, storage, way).0, "{way:?}");
-                }
+            } else {
+                let at = rng.random_range(0..rows.len());
+                rows.swap_remove(at);
+                held.swap_remove(at);
             }
-        }
-    }
-}
-
-/// Rows meet others as they are stored, wherever they are.
-#[test]
-fn rows_themselves_meet_others() {
-    let mut rng = Pcg64::seed_from_u64(7);
-    let rows: Vec<_> = (0..700).map(|_| unit(12, &mut rng)).collect();
-    for way in Way::all() {
-        for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
-            let mut held = Rows::new(12, true, storage);
-            let off = rows.iter().map(|row| held.push(row)).fold(0.0, f64::max);
-            let places = 480..530;
-            let limits = places.clone().map(|rows| (rows, Late { rows, floor: f32::NEG_INFINITY }));
-            let floors = vec![f32::INFINITY; held.places()];
-            let hits = hits(&mut held.lates(limits), &held, &floors).0;
-            assert_eq!(hits.len(), places.clone().sum::<usize>());
-            // Both sides are stored.
-            let error = error(&held.arithmetic(), 12, 1.0 + off, off) + off as f32;
-            for Hit { late, row, fast } in hits {
-                let canonical = score(&rows[places.start + late], &rows[row]).0;
-                assert!((canonical - fast).abs() <= error, "{late} {row} {fast} {canonical}, {way:?}");
+            assert_eq!(held.len(), rows.len());
+            let vector = vec![unit(d, &mut rng)];
+            let hits = candidates(&mut queries(&vector, rows.len(), way), &held, &infinite(rows.len())).0;
+            if rows.is_empty() {
+                assert_eq!(hits, []);
+            } else {
+                assert_eq!(hits, product(&vector, &rows, way), "{way:?}");
             }
         }
     }

@@ -8,10 +8,10 @@ use rand_pcg::Pcg64;
 use super::super::super::node::Row;
 use super::super::super::policy::Settings;
 use super::super::super::product::bound::LONGEST;
-use super::super::super::product::{Sketching, Storage};
+use super::super::super::product::{Projecting, Storage};
 use super::super::super::vector::{Precision, Vector};
-use super::super::super::{Epoch, cells::Misfit};
-use super::{Step, assert_as_recomputed, at, row, run, settings};
+use super::super::super::{Epoch, cells::PlacementError};
+use super::{Step, any_kernel, assert_as_recomputed, at, row, run, settings};
 use crate::id::{NodeId, SourceId, TrackId};
 
 #[derive(Clone, Copy, Debug)]
@@ -93,15 +93,16 @@ fn lists_of_odd_vectors_are_exact() {
             }
             steps.push(step);
         }
-        for storage in [Storage::F32, Storage::F16, Storage::Bytes, Storage::Words] {
-            let sketching =
-                [Sketching::Never, Sketching::First(2), Sketching::Twice(1, 3)][rng.random_range(0..3)];
+        for storage in [Storage::F32, Storage::Words, Storage::Bytes] {
+            let projection =
+                [Projecting::Never, Projecting::First(2), Projecting::Twice(1, 3)][rng.random_range(0..3)];
             let (threads, workers) = (rng.random_range(1..=3), rng.random_range(1..=2));
             let k = [1, 3, 50][rng.random_range(0..3)];
-            let settings = Settings { threads, storage, sketching, ..settings(k, 1) };
+            let settings =
+                Settings { threads, storage, projection, kernel: any_kernel(&mut rng), ..settings(k, 1) };
             let outputs = run(&steps, &settings, workers, 2);
-            assert_eq!(at(&outputs.misfits, Epoch::MAX), <[String; 0]>::default());
-            let what = format!("{kind:?}, d {d}, {storage:?}, {sketching:?}, k {k}");
+            assert_eq!(at(&outputs.errors, Epoch::MAX), <[String; 0]>::default());
+            let what = format!("{kind:?}, d {d}, {storage:?}, {projection:?}, k {k}");
             assert_as_recomputed(&steps, &settings, &outputs, &what);
         }
     }
@@ -115,9 +116,9 @@ fn a_vector_that_is_too_long_is_told_and_left_out() {
     let along = |length: f32| Vector::new(&[length, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], Precision::F32);
     let rows =
         [Row { vector: along(1.01 * LONGEST), ..long }, Row { vector: along(LONGEST), ..longest }, short];
-    let told = Misfit::TooLong(rows[0].id).to_string();
+    let told = PlacementError::TooLong(rows[0].id).to_string();
     let steps = [Step { rows: rows.map(|row| (row, 1)).into(), ..Step::default() }];
     let outputs = run(&steps, &settings(3, 1), 1, 1);
-    assert_eq!(at(&outputs.misfits, 0), [told]);
+    assert_eq!(at(&outputs.errors, 0), [told]);
     assert_eq!(at(&outputs.neighbours, 0).len(), 2);
 }

@@ -1,11 +1,11 @@
-//! Lists of wide vectors and of large cells, whatever storage, sketch and number of threads search them.
+//! Lists of wide vectors and of large cells, whatever storage, projection, kernel and number of threads search them.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::super::super::node::Row;
 use super::super::super::policy::Settings;
-use super::super::super::product::{Sketching, Storage};
+use super::super::super::product::{Kernel, Projecting, Storage};
 use super::super::super::vector::{Precision, Vector};
 use super::{Step, assert_as_recomputed, run, settings};
 use crate::id::{NodeId, SourceId, TrackId};
@@ -32,28 +32,30 @@ fn lists_of_wide_vectors_are_exact_however_rows_are_stored() {
             rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
             ..Step::default()
         };
-        for (rows, storage, workers, sketching) in [
-            (&singles, Storage::F32, 1, Sketching::Never),
-            (&singles, Storage::F16, 1, Sketching::Never),
-            (&singles, Storage::Bytes, 1, Sketching::Never),
-            (&singles, Storage::F16, 2, Sketching::First(20)),
-            (&singles, Storage::Bytes, 2, Sketching::Twice(5, 20)),
-            (&halves, Storage::F16, 1, Sketching::Never),
-            (&halves, Storage::F32, 1, Sketching::First(7)),
-            (&halves, Storage::F16, 1, Sketching::Twice(2, 30)),
-            (&halves, Storage::Bytes, 1, Sketching::Never),
+        for (rows, storage, workers, projection) in [
+            (&singles, Storage::F32, 1, Projecting::Never),
+            (&singles, Storage::Words, 1, Projecting::Never),
+            (&singles, Storage::Bytes, 1, Projecting::Never),
+            (&singles, Storage::Words, 2, Projecting::First(20)),
+            (&singles, Storage::Bytes, 2, Projecting::Twice(5, 20)),
+            (&halves, Storage::Words, 1, Projecting::Never),
+            (&halves, Storage::F32, 1, Projecting::First(7)),
+            (&halves, Storage::Words, 1, Projecting::Twice(2, 30)),
+            (&halves, Storage::Bytes, 1, Projecting::Never),
         ] {
             let (first, later) = rows.split_at(40);
             let steps = [step(first, 1), step(later, 1), step(&rows[10..35], -1)];
-            let what = format!("d {d}, {storage:?}, {sketching:?}");
-            let settings = Settings { storage, sketching, ..settings(5, 1) };
-            let outputs = run(&steps, &settings, workers, 1);
-            assert_as_recomputed(&steps, &settings, &outputs, &what);
+            for kernel in Kernel::all() {
+                let what = format!("d {d}, {storage:?}, {projection:?}, {kernel:?}");
+                let settings = Settings { storage, projection, kernel, ..settings(5, 1) };
+                let outputs = run(&steps, &settings, workers, 1);
+                assert_as_recomputed(&steps, &settings, &outputs, &what);
+            }
         }
     }
 }
 
-/// Enough rows that floors rise in many steps, some of them equal, come, go and come back; new ones meet them on several threads.
+/// Enough rows that thresholds rise in many steps, some of them equal, come, go and come back; new ones meet them on several threads.
 #[test]
 fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
     let mut rng = Pcg64::seed_from_u64(14);
@@ -77,7 +79,7 @@ fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
         rows: rows.iter().map(|row| (row.clone(), diff)).collect(),
         ..Step::default()
     };
-    // Large enough for a sketch to be chosen from the first epoch on.
+    // Large enough for a projection to be chosen from the first epoch on.
     let steps = [
         step(&rows[..1100], 1),
         step(&rows[1100..1900], 1),
@@ -85,17 +87,17 @@ fn lists_of_a_large_cell_are_exact_however_it_is_searched() {
         step(&rows[1900..], 1),
         step(&rows[300..420], 1),
     ];
-    for (storage, sketching, workers, threads) in [
-        (Storage::Bytes, Sketching::Never, 1, 3),
-        (Storage::F32, Sketching::Never, 1, 2),
-        (Storage::F32, Sketching::Twice(6, 24), 1, 3),
-        (Storage::F16, Sketching::Twice(3, 16), 2, 2),
-        (Storage::Bytes, Sketching::Measured, 1, 1),
-        (Storage::F32, Sketching::First(8), 1, 2),
+    for (storage, projection, workers, threads) in [
+        (Storage::Bytes, Projecting::Never, 1, 3),
+        (Storage::F32, Projecting::Never, 1, 2),
+        (Storage::F32, Projecting::Twice(6, 24), 1, 3),
+        (Storage::Words, Projecting::Twice(3, 16), 2, 2),
+        (Storage::Bytes, Projecting::Measured, 1, 1),
+        (Storage::F32, Projecting::First(8), 1, 2),
     ] {
-        let settings = Settings { storage, sketching, threads, ..settings(5, 1) };
+        let settings = Settings { storage, projection, threads, ..settings(5, 1) };
         let outputs = run(&steps, &settings, workers, 1);
-        let what = format!("{storage:?}, {sketching:?}, {workers} workers, {threads} threads");
+        let what = format!("{storage:?}, {projection:?}, {workers} workers, {threads} threads");
         assert_as_recomputed(&steps, &settings, &outputs, &what);
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 
 /// What `work` makes of each of `items`, in their order, on at most `threads` threads with this one. `worth` of them are worth a thread
 /// of their own.
-pub(super) fn on_threads<T: Sync, R: Send>(
+pub(crate) fn on_threads<T: Sync, R: Send>(
     threads: usize,
     worth: usize,
     items: &[T],

@@ -1,4 +1,4 @@
-//! Which cells a node looks into besides the one that stores it.
+//! Which cells a node probes besides the one that stores it.
 //!
 //! A node in the middle of its cell finds its neighbours there; one at the border has some of them across it. So the number of cells
 //! is only the most there may be, and how far away a cell may be is a setting of its own: the pruning of posting lists by distance in SPANN
@@ -8,7 +8,7 @@ use super::score::Score;
 
 /// The rule. The default is a node's own cell and no other.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Looks {
+pub struct Probes {
     /// Cells at most (p), the node's own and the nearest others. 0 counts as 1.
     pub count: usize,
     /// How many times as far from the node as its own cell's centroid another's may be, the distance being that of unit vectors;
@@ -16,13 +16,13 @@ pub struct Looks {
     pub within: f64,
 }
 
-impl Default for Looks {
+impl Default for Probes {
     fn default() -> Self {
-        Looks { count: 1, within: 0.0 }
+        Probes { count: 1, within: 0.0 }
     }
 }
 
-impl Looks {
+impl Probes {
     /// Other cells at most.
     pub(super) fn others(self) -> usize {
         self.count.saturating_sub(1)
@@ -33,7 +33,7 @@ impl Looks {
         self.within > 0.0
     }
 
-    /// Whether a node whose canonical scores with the centroids of its own cell and of another are these looks into the other, if
+    /// Whether a node whose canonical scores with the centroids of its own cell and of another are these probes the other one, if
     /// that is among the nearest.
     pub(super) fn reach(self, own: Score, other: Score) -> bool {
         // The distance of unit vectors, but for a factor.
@@ -50,10 +50,10 @@ mod tests {
     fn another_cell_is_reached_up_to_its_multiple_of_the_own_ones_distance() {
         // At 60 and 90 degrees: 1 and the square root of 2 apart.
         let (own, other) = (Score(0.5), Score(0.0));
-        let looks = |within| Looks { count: 2, within };
-        assert!(looks(1.42).reach(own, other) && !looks(1.41).reach(own, other));
-        assert!(looks(1.0).reach(own, own) && looks(1.0).reach(other, own), "a nearer one is within");
-        assert!(looks(0.0).reach(Score(1.0), Score(-1.0)), "no limit");
-        assert!(!looks(9.0).reach(Score(1.0), other), "a node at its centroid looks nowhere else");
+        let probes = |within| Probes { count: 2, within };
+        assert!(probes(1.42).reach(own, other) && !probes(1.41).reach(own, other));
+        assert!(probes(1.0).reach(own, own) && probes(1.0).reach(other, own), "a nearer one is within");
+        assert!(probes(0.0).reach(Score(1.0), Score(-1.0)), "no limit");
+        assert!(!probes(9.0).reach(Score(1.0), other), "a node at its centroid probes nowhere else");
     }
 }

@@ -2,40 +2,40 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::best::Best;
-use super::part::{Body, Member, Role};
+use super::members::{Body, Member, Role};
+use super::top_k::TopK;
 use crate::graph::vector::Vector;
 use crate::id::NodeId;
 
 /// The members of a cell, as they were before all of them left it in one epoch.
 #[derive(Debug)]
-pub(super) struct Heritage {
-    members: HashMap<NodeId, Left>,
+pub(super) struct InheritedLists {
+    members: HashMap<NodeId, Former>,
 }
 
 #[derive(Debug)]
-struct Left {
+struct Former {
     pts_ns: u64,
     vector: Vector,
     row: bool,
     /// Of a query: complete over the cell's rows as far as it goes.
-    best: Option<Best>,
+    best: Option<TopK>,
 }
 
-impl Left {
+impl Former {
     /// Whether a member is the one that left, and no other of the same name.
     fn is(&self, member: &Member) -> bool {
         self.pts_ns == member.head.pts_ns && self.vector.is(&member.body.vector)
     }
 }
 
-impl Heritage {
+impl InheritedLists {
     pub(super) fn of(members: Vec<Member>) -> Self {
         let left = |Member { head, body: Body { best, vector } }: Member| {
             let best = (head.query == Role::Old).then_some(best);
-            (head.id, Left { pts_ns: head.pts_ns, vector, row: head.row == Role::Old, best })
+            (head.id, Former { pts_ns: head.pts_ns, vector, row: head.row == Role::Old, best })
         };
-        Heritage { members: members.into_iter().map(left).collect() }
+        InheritedLists { members: members.into_iter().map(left).collect() }
     }
 
     /// Whether the node was stored in the cell.
