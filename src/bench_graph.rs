@@ -137,6 +137,8 @@ struct Bench {
 impl Bench {
     fn start(config: &Config, options: &Options, vectors: Vectors) -> anyhow::Result<Self> {
         let workers = options.workers.max(1);
+        let mut graph = config.graph.clone();
+        graph.neighbours = graph.neighbours.measured(vectors.length());
         let every = match config.graph.neighbours.codebook {
             CodebookKind::Growing { try_every_epochs, .. } => try_every_epochs,
             CodebookKind::KMeans { .. } => 1,
@@ -144,7 +146,7 @@ impl Bench {
         Ok(Bench {
             names: Names::default(),
             row_of: HashMap::new(),
-            graph: Graph::start(workers, &config.graph, Labels::default())?,
+            graph: Graph::start(workers, &graph, Labels::default())?,
             held: Held::default(),
             codebook: Codebook::default(),
             deciding: Deciding::new(config.graph.neighbours.clone()),

@@ -8,8 +8,9 @@ use kinetograph_dataflows::graph::node::ClassId;
 use kinetograph_dataflows::id::NodeId;
 use serde::Serialize;
 
+use crate::state::record::KeptRows;
 use crate::state::view::View;
-use crate::state::{State, StateError};
+use crate::state::{State, StateError, key};
 use crate::store::Table;
 use crate::verify::compare::kind_name;
 
@@ -38,6 +39,8 @@ pub struct Stats {
     pub cells: usize,
     /// Groups with a node in them.
     pub groups: usize,
+    /// How the last run kept rows for the product of neighbours.
+    pub kept_rows: Option<String>,
     /// Lists of neighbours: one for each node and cell it looks into.
     pub lists: usize,
     /// Entries of the nodes' neighbours.
@@ -155,6 +158,7 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         forgotten: totals.forgotten,
         cells: view.cells()?.into_values().collect::<BTreeSet<_>>().len(),
         groups: view.groups()?.into_values().collect::<BTreeSet<_>>().len(),
+        kept_rows: view.meta::<KeptRows>(key::KEPT_ROWS)?.map(|kept| kept.to_string()),
         lists: view.lists()?.len(),
         neighbours: view.neighbours(k)?.values().map(Vec::len).sum(),
         clusters: clusters.len(),
@@ -218,6 +222,9 @@ impl fmt::Display for Stats {
         line("nodes", grouped(self.nodes), format!("of {} tracks{retired}", grouped(self.tracks)))?;
         line("cells", grouped(self.cells), format!("and {} groups", grouped(self.groups)))?;
         line("neighbours", grouped(self.neighbours), format!("in {} lists", grouped(self.lists)))?;
+        if let Some(kept) = &self.kept_rows {
+            line("rows kept", String::new(), kept.clone())?;
+        }
         let standing_out = |what: Option<(NodeId, usize)>| {
             what.map_or(String::new(), |(node, count)| format!("node {node} is in {}", grouped(count)))
         };

@@ -60,6 +60,8 @@ pub struct Report {
     pub forgotten: u64,
     /// Nodes that the graph holds at most, by the setting or by the machine's memory.
     pub budget: u64,
+    /// How rows are kept for the product of neighbours.
+    pub kept_rows: Option<String>,
     /// Child clusters.
     pub clusters: u64,
     /// Inter-instance edges.
@@ -134,6 +136,7 @@ impl Report {
             nodes: stats.nodes as u64,
             retired: stats.retired,
             forgotten: stats.forgotten,
+            kept_rows: stats.kept_rows,
             clusters: stats.clusters as u64,
             inter_edges: stats.inter_edges as u64,
             inter_edges_one_track: stats.inter_within_track,

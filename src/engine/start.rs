@@ -7,6 +7,7 @@ mod begin;
 mod open;
 mod restore;
 mod settings;
+mod storage;
 mod summary;
 mod watch;
 

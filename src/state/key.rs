@@ -13,6 +13,8 @@ pub const SETTINGS: &[u8] = b"settings";
 pub const SPACE: &[u8] = b"space";
 /// How the values of vectors are kept; where it is absent, in single precision.
 pub const PRECISION: &[u8] = b"precision";
+/// How rows are kept for the product of neighbours, and whether that was measured; absent before the first run of a version that measures.
+pub const KEPT_ROWS: &[u8] = b"kept rows";
 /// Counters over the life of the state.
 pub const TOTALS: &[u8] = b"totals";
 /// The first epoch whose deltas are kept.

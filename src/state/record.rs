@@ -1,11 +1,13 @@
 //! The records of a state.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use kinetograph_dataflows::frame::PixelBox;
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
+use kinetograph_dataflows::graph::product::Storage;
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,26 @@ pub struct MadeWith {
     pub config: String,
     /// The embedding space of its vectors.
     pub space: String,
+}
+
+/// How a state's runs keep rows for the product of neighbours. Nothing in the graph depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRows {
+    /// The way.
+    pub storage: Storage,
+    /// Whether a measurement chose it.
+    pub measured: bool,
+    /// The instructions of the processor it was chosen for.
+    pub kernel: String,
+    /// Values of a vector.
+    pub values: u64,
+}
+
+impl fmt::Display for KeptRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.measured { "measured best with" } else { "as set, with" };
+        write!(f, "{:?}, {how} {}", self.storage, self.kernel)
+    }
 }
 
 /// A source, and how far it has been read.

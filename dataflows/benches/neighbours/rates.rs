@@ -107,6 +107,13 @@ fn row_of(node: NodeId) -> usize {
 }
 
 pub(crate) fn measure(task: &Task) {
+    let mut task = task.clone();
+    if task.storage == Storage::Measured {
+        let begun = Instant::now();
+        task.storage = Storage::measure(task.d, task.kernel);
+        println!("rows are kept as {:?}, measured in {:?}", task.storage, begun.elapsed());
+    }
+    let task = &task;
     let n = task.rows + task.inserts;
     let vectors = match &task.file {
         Some(file) => stored(file, n, task.d),

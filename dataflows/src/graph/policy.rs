@@ -101,6 +101,14 @@ impl Settings {
         }
     }
 
+    /// These settings for vectors of `d` values, with rows kept as a short measurement finds best here, if they are to be.
+    pub fn measured(mut self, d: usize) -> Self {
+        if self.storage == Storage::Measured {
+            self.storage = Storage::measure(d, self.kernel);
+        }
+        self
+    }
+
     /// Which cells a node probes.
     pub fn probes(&self) -> Probes {
         Probes { count: self.nprobe, within: self.probe_within }

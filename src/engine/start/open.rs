@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kinetograph_dataflows::embed::Embedder;
 use kinetograph_dataflows::graph;
 
-use super::settings;
+use super::{settings, storage};
 use crate::config::Config;
 use crate::engine::Options;
 use crate::engine::board::{SourceState, SourceStatus};
@@ -39,12 +39,13 @@ impl Prepared {
     pub(super) fn check(state: State, config: &Config, options: &Options) -> anyhow::Result<Self> {
         let embedder = crate::embed::choice::embedder(&config.embed)?;
         let workers = options.workers.max(1);
-        let graph = config.graph.clone();
         let member = member(config, options, workers)?;
         // Sources are kept once all processes have met.
         let new = state.view()?.sources()?.is_empty();
         keep_shard(&state, member)?;
         settings::keep(&state, config, &*embedder)?;
+        let mut graph = config.graph.clone();
+        graph.neighbours.storage = storage::choose(&state, graph.neighbours.storage, embedder.dim())?;
         Ok(Prepared { state, config: config.clone(), embedder, graph, member, new })
     }
 
