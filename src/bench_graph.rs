@@ -20,8 +20,8 @@ use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding};
 use kinetograph_dataflows::graph::vector::Vector;
-use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::time::{Diff, Epoch};
 
 use crate::config::Config;
 use crate::export::folder::Folder;

@@ -42,7 +42,7 @@ pub struct Config {
     /// From crop to vector.
     pub embed: Embed,
     /// Neighbours, codebook, clusters.
-    pub graph: kinetograph_dataflows::graph::Settings,
+    pub graph: kinetograph_dataflows::settings::GraphSettings,
     /// How many nodes the graph holds at most, and which go first.
     pub budget: crate::budget::Settings,
     /// Training.
@@ -91,7 +91,7 @@ impl Config {
         Config {
             mine: kinetograph_dataflows::mine::Settings::paper(),
             track: kinetograph_dataflows::track::Settings::paper(),
-            graph: kinetograph_dataflows::graph::Settings::paper(),
+            graph: kinetograph_dataflows::settings::GraphSettings::paper(),
             train: crate::train::settings::Settings::paper(),
             ..Config::default()
         }

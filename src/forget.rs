@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::node::Row;
-use kinetograph_dataflows::graph::{self, Epoch};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::settings::GraphSettings;
+use kinetograph_dataflows::time::{Diff, Epoch};
 
 use crate::engine::changes;
 use crate::engine::hydrate::{Stored, stored};
@@ -290,7 +291,7 @@ fn tombstone(record: &SourceRecord) -> SourceRecord {
 
 /// The graph of a state, to be turned one epoch on.
 struct Graph<'a> {
-    settings: &'a graph::Settings,
+    settings: &'a GraphSettings,
     workers: usize,
     place: &'a str,
 }
@@ -379,7 +380,7 @@ struct Step {
     /// What there is in the first epoch.
     rows: Vec<Row>,
     /// What comes and goes in the second.
-    then: Vec<(Row, graph::Diff)>,
+    then: Vec<(Row, Diff)>,
     /// Labels of classes from before.
     classes: Labels,
 }

@@ -15,8 +15,9 @@ use kinetograph_dataflows::graph::closure::{Closure, closure};
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::neighbours::{Neighbours, neighbours};
 use kinetograph_dataflows::graph::node::{ClassId, Row};
-use kinetograph_dataflows::graph::{Diff, Epoch, Settings};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::settings::GraphSettings;
+use kinetograph_dataflows::time::{Diff, Epoch};
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 use timely::worker::Worker;
@@ -54,7 +55,7 @@ impl Graph {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(workers: usize, settings: &Settings, known: Labels) -> anyhow::Result<Self> {
+    pub fn start(workers: usize, settings: &GraphSettings, known: Labels) -> anyhow::Result<Self> {
         let workers = workers.max(1);
         let (turns, takers): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(1)).unzip();
         let (share, shares) = bounded(workers);
@@ -122,7 +123,7 @@ fn graph<'s>(
     rows: VecCollection<'s, Epoch, Row, Diff>,
     codebook: VecCollection<'s, Epoch, (u64, Decision), Diff>,
     known: Labels,
-    settings: &Settings,
+    settings: &GraphSettings,
     scored: Arc<AtomicU64>,
 ) -> Collections<'s> {
     let nodes = rows.clone().map(|row| row.id);
@@ -135,7 +136,7 @@ fn graph<'s>(
 
 fn work(
     worker: &mut Worker,
-    (settings, known): (&Settings, &Labels),
+    (settings, known): (&GraphSettings, &Labels),
     turns: &Receiver<(Epoch, Given)>,
     shares: &Sender<Share>,
     scored: &Arc<AtomicU64>,

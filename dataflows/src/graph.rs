@@ -20,27 +20,3 @@ pub mod product;
 mod replay;
 pub mod score;
 pub mod vector;
-
-use serde::{Deserialize, Serialize};
-
-/// Settings of the graph: the same settings and the same log give the same graph.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Cells, lists, groups.
-    pub neighbours: policy::Settings,
-    /// What follows from the lists.
-    pub closure: clusters::Settings,
-}
-
-impl Settings {
-    /// The paper's.
-    pub fn paper() -> Self {
-        Settings { neighbours: policy::Settings::paper(), ..Settings::default() }
-    }
-}
-
-/// The timely timestamp: one committed step of the whole engine.
-pub type Epoch = u64;
-/// A change of multiplicity.
-pub type Diff = isize;

@@ -11,5 +11,7 @@ pub mod id;
 pub mod image;
 pub mod mine;
 pub mod observe;
+pub mod settings;
+pub mod time;
 pub mod track;
 pub mod wire;

@@ -11,12 +11,12 @@ use crate::graph::closure::{Closure, closure};
 use crate::graph::codebook::Decision;
 use crate::graph::neighbours::{Neighbours, neighbours};
 use crate::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
-use crate::graph::{Diff, Epoch};
 use crate::id::NodeId;
 use crate::observe::embed::{EmbedFailure, embed};
 use crate::observe::mine::mine;
 use crate::observe::track::track;
 use crate::observe::{Clock, Embedded, Failures, Observed, Seen};
+use crate::time::{Diff, Epoch};
 
 /// Everything the dataflow is given, on each worker.
 pub struct Inputs<'s> {
@@ -40,7 +40,7 @@ pub struct Plan {
     /// Following it.
     pub track: crate::track::Settings,
     /// Cells, lists, clusters.
-    pub graph: crate::graph::Settings,
+    pub graph: crate::settings::GraphSettings,
     /// From crop to vector.
     pub embedder: Arc<dyn Embedder>,
     /// Time spent by stage.

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use kinetograph_dataflows::graph::Diff;
 use kinetograph_dataflows::graph::node::{CellId, List};
 use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::{NodeId, TrackId};
+use kinetograph_dataflows::time::Diff;
 
 use super::Policy;
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use kinetograph_dataflows::graph::Diff;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::time::Diff;
 
 use crate::epoch::Changes;
 use crate::state::digest::Digest;

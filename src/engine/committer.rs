@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::select;
-use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
 use kinetograph_dataflows::graph::node::{CellId, List};
 use kinetograph_dataflows::graph::policy::Deciding;
 use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::observe::Tally;
+use kinetograph_dataflows::time::Epoch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::board::SourceState;

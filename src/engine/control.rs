@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use crossbeam::channel::Sender;
-use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::id::SourceId;
+use kinetograph_dataflows::time::Epoch;
 use kinetograph_pipelines::{IngestError, NamedSource};
 
 use super::board::{Board, SourceState, SourceStatus};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kinetograph_dataflows::graph::Epoch;
 use kinetograph_dataflows::graph::codebook::Decision;
 use kinetograph_dataflows::graph::node::{CellId, ClassId, List, Row};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::time::Epoch;
 
 use crate::state::record::Shard;
 use crate::state::view::View;

@@ -1,7 +1,7 @@
 //! The rules that turn nodes into a graph.
 
-use kinetograph_dataflows::graph::Settings;
 use kinetograph_dataflows::graph::probes::Probes;
+use kinetograph_dataflows::settings::GraphSettings;
 use serde::{Deserialize, Serialize};
 
 /// What the graph over given vectors and a given codebook depends on.
@@ -40,7 +40,7 @@ impl Default for Rules {
 
 impl Rules {
     /// Those of a graph made with `settings`.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn of(settings: &GraphSettings) -> Self {
         let near = &settings.neighbours;
         Rules {
             k: near.k,

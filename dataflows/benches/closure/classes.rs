@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use differential_dataflow::algorithms::graphs::propagate::propagate;
 use kinetograph_dataflows::graph::classes::{Connectivity, Element, classes};
-use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::time::{Diff, Epoch};
 use petgraph::unionfind::UnionFind;
 use rand::Rng;
 use serde_json::{Value, json};

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use differential_dataflow::input::Input;
 use differential_dataflow::{Data, ExchangeData, VecCollection};
-use kinetograph_dataflows::graph::{Diff, Epoch};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::time::{Diff, Epoch};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use kinetograph_dataflows::graph::classes::classes;
 use kinetograph_dataflows::graph::clusters::{Settings, clusters, mutual};
 use kinetograph_dataflows::graph::edges::{inter, intra};
 use kinetograph_dataflows::graph::pairs::pairs;
-use kinetograph_dataflows::graph::{Diff, Epoch};
+use kinetograph_dataflows::time::{Diff, Epoch};
 use serde_json::{Value, json};
 use timely::dataflow::operators::probe::Handle;
 

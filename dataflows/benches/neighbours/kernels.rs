@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use kinetograph_dataflows::graph::product::bound::{error, lowered, norm};
+use kinetograph_dataflows::graph::product::bound::{Arithmetic, error, lowered};
+use kinetograph_dataflows::graph::product::norm::norm;
 use kinetograph_dataflows::graph::product::{Candidate, Encoding, Kernel, Limits, Panels, Queries};
 use kinetograph_dataflows::graph::score::score;
 use serde_json::{Map, json};
@@ -95,7 +96,7 @@ fn equal(held: &Vectors, queries: &Vectors, (held_flat, queries_flat): (&[f32], 
         // The bound is that of the furthest stored row.
         let off = kept(held, way.1).1;
         let longest = held.iter().chain(queries).map(|v| norm(v)).fold(0.0, f64::max);
-        let error = error(&way.1.arithmetic(), d, longest, off) + 2.0 * off as f32;
+        let error = error(&Arithmetic::of(way.1), d, longest, off) + 2.0 * off as f32;
         let (hits, _) = hits(held, queries, way, lowered(kth_score, error));
         let mut pairs: Vec<_> = hits
             .into_iter()

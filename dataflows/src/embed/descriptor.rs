@@ -4,7 +4,7 @@
 //! A. Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012). The middle of the crop, where
 //! the object is, counts more than its rim.
 
-use super::{EmbedError, Embedder};
+use super::embedder::{EmbedError, Embedder};
 use crate::image::crop::{Crop, SIDE};
 use crate::track::fhog::{CHANNELS, fhog};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use half::f16;
 
-use super::{EmbedError, Embedder};
+use super::embedder::{EmbedError, Embedder};
 use crate::graph::vector::Precision;
 
 /// Gives what another embedder gives, each value rounded to the nearest half. A space of its own.

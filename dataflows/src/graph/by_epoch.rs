@@ -8,7 +8,7 @@ use timely::dataflow::channels::pact::ParallelizationContract;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-use super::{Diff, Epoch};
+use crate::time::{Diff, Epoch};
 
 /// What came of an epoch that is still open, with the right to answer at it.
 type Open<D> = (Capability<Epoch>, Vec<(D, Diff)>);

@@ -1,17 +1,18 @@
 //! Cells and groups of nodes: an operator that keeps each row where the codebook, as it stands at each epoch, puts it.
 
 mod places;
+mod query;
 #[cfg(test)]
 mod tests;
 
 pub use places::PlacementError;
+pub use query::Query;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::{AsCollection, VecCollection};
-use serde::{Deserialize, Serialize};
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -20,19 +21,10 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use self::places::{Moves, Places};
 use super::codebook::{Codebook, Decision};
-use super::node::{CellId, GroupId, List, Row};
+use super::node::{CellId, GroupId, Row};
 use super::probes::Probes;
-use super::{Diff, Epoch};
 use crate::id::NodeId;
-
-/// A row that probes a cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Query {
-    /// The row; its own `known` is empty.
-    pub row: Arc<Row>,
-    /// Its list in that cell, when the store knew it: only on the row's first arrival.
-    pub known: Option<List>,
-}
+use crate::time::{Diff, Epoch};
 
 /// Where rows are. Retractions name the row by its id; a retracted [`Query`] has no `known`.
 pub struct Located<'s> {

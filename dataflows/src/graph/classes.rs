@@ -17,10 +17,10 @@ use timely::dataflow::channels::pact::Exchange;
 
 pub use self::connectivity::{Connectivity, Element};
 use super::by_epoch::by_epoch;
-use super::edges::Edge;
 use super::node::ClassId;
-use super::{Diff, Epoch};
+use super::node::Edge;
 use crate::id::NodeId;
+use crate::time::{Diff, Epoch};
 
 /// The class of each of `nodes` under `edges`, in which an edge may come several times (as one of each kind, say). A
 /// node without edges is a class of its own. At each epoch only the nodes whose label changed are emitted.

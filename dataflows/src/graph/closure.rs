@@ -7,11 +7,12 @@ use differential_dataflow::VecCollection;
 
 use super::classes::classes;
 use super::clusters::{Settings, clusters};
-use super::edges::{Edge, inter, intra};
+use super::edges::{inter, intra};
+use super::node::Edge;
 use super::node::{ClassId, Cluster, List, Pair};
 use super::pairs::{at_most, pairs};
-use super::{Diff, Epoch};
 use crate::id::NodeId;
+use crate::time::{Diff, Epoch};
 
 pub(super) mod blocks;
 pub mod census;

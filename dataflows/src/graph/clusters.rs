@@ -20,10 +20,10 @@ use self::adjacency::{Adjacency, News};
 use self::egos::Egos;
 use self::mutual::{Entry, Lists, place};
 use super::by_epoch::by_epoch;
-use super::edges::Edge;
+use super::node::Edge;
 use super::node::{Cluster, List};
-use super::{Diff, Epoch};
 use crate::id::NodeId;
+use crate::time::{Diff, Epoch};
 
 /// What makes a set of mutual neighbours a cluster, and how much of what follows is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,12 +12,9 @@ use timely::dataflow::channels::pact::Exchange;
 use self::shared::Shared;
 use super::by_epoch::by_epoch;
 use super::closure::views::Views;
-use super::node::Cluster;
-use super::{Diff, Epoch};
+use super::node::{Cluster, Edge};
 use crate::id::NodeId;
-
-/// Two different nodes, the smaller first.
-pub type Edge = (NodeId, NodeId);
+use crate::time::{Diff, Epoch};
 
 /// Each two nodes that share at least one cluster.
 pub fn inter(clusters: VecCollection<'_, Epoch, Cluster, Diff>) -> VecCollection<'_, Epoch, Edge, Diff> {

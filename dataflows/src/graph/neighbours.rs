@@ -36,8 +36,8 @@ use super::cells::{Query, locate};
 use super::codebook::Decision;
 use super::node::{CellId, GroupId, List, Row};
 use super::policy::Settings;
-use super::{Diff, Epoch};
 use crate::id::NodeId;
+use crate::time::{Diff, Epoch};
 
 /// For each query in each cell it probes, its best rows there.
 pub type Lists<'s> = VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>;

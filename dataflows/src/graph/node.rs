@@ -81,3 +81,6 @@ pub struct Pair {
     /// The node of `b`'s track on the inter-instance edge.
     pub via_b: NodeId,
 }
+
+/// Two different nodes, the smaller first.
+pub type Edge = (NodeId, NodeId);

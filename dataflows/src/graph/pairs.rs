@@ -17,10 +17,10 @@ use timely::dataflow::channels::pact::Exchange;
 use self::meeting::meet;
 use self::tracks::{At, Tracks};
 use super::by_epoch::by_epoch_in_parts;
-use super::edges::Edge;
+use super::node::Edge;
 use super::node::{Pair, PairKind};
-use super::{Diff, Epoch};
 use crate::id::{NodeId, TrackId};
+use crate::time::{Diff, Epoch};
 
 /// How much of a step is taken up before others see what comes of it. Little in tests, so that they see it.
 const PART: usize = if cfg!(test) { 3 } else { 1 << 12 };

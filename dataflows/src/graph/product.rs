@@ -8,6 +8,7 @@ mod basis;
 pub mod bound;
 mod encoding;
 mod kernel;
+pub mod norm;
 mod panels;
 mod projected;
 mod projection;
@@ -15,6 +16,7 @@ mod proposer;
 mod queries;
 mod storage;
 pub(super) mod threads;
+mod tile;
 mod whole;
 
 pub use basis::Basis;

@@ -8,7 +8,7 @@ use differential_dataflow::input::Input;
 use differential_dataflow::{Data, ExchangeData, VecCollection};
 use timely::dataflow::operators::probe::Handle;
 
-use super::{Diff, Epoch};
+use crate::time::{Diff, Epoch};
 
 /// The changes of each epoch, from epoch 0 on.
 pub(crate) type Log<I> = Vec<Vec<(I, Diff)>>;

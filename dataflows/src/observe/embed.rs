@@ -8,10 +8,10 @@ use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use super::{Clock, Embedded, Stage};
+use super::stream::{Clock, Embedded, Stage};
 use crate::embed::Embedder;
 use crate::graph::vector::Vector;
-use crate::graph::{Diff, Epoch};
+use crate::time::{Diff, Epoch};
 use crate::track::View;
 
 /// Why the embedder stopped working, if it did: without vectors the engine cannot go on.

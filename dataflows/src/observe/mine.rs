@@ -8,11 +8,11 @@ use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use super::{Clock, Failures, Seen, Stage, panic_message};
+use super::stream::{Clock, Failures, Seen, Stage, panic_message};
 use crate::frame::{Frame, Rect};
-use crate::graph::{Diff, Epoch};
 use crate::id::SourceId;
 use crate::mine::{Miner, Rejection};
+use crate::time::{Diff, Epoch};
 
 /// A frame and what was proposed on it.
 #[derive(Clone, Debug)]

@@ -9,12 +9,12 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
 use super::mine::Proposed;
-use super::{Clock, Failures, Observed, Settings, Stage, Tally, panic_message};
+use super::stream::{Clock, Failures, Observed, Settings, Stage, Tally, panic_message};
 use crate::frame::Frame;
-use crate::graph::{Diff, Epoch};
 use crate::id::SourceId;
 use crate::image::crop::encode_still;
 use crate::mine::Rejection;
+use crate::time::{Diff, Epoch};
 use crate::track::{Counts, Lost, Tracks};
 
 /// Quality of the JPEG stills.

@@ -2,10 +2,10 @@
 
 use rustfft::num_complex::Complex32;
 
-use super::Settings;
 use super::features::Features;
 use super::filter::Filter;
 use super::peak::{self, Peak};
+use super::settings::Settings;
 use crate::frame::{Frame, Rect};
 
 /// Follows one region. What it returns depends on the frames it was given and nothing else.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::counts::{Counts, Lost, Refused};
-use super::{Settings, Tracker};
+use super::settings::Settings;
+use super::tracker::Tracker;
 use crate::frame::{Frame, PixelBox, Rect};
 use crate::id::{NodeId, SourceId, TrackId};
 use crate::image::crop::{Crop, square_around};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use kinetograph_dataflows::graph::Epoch;
+use kinetograph_dataflows::time::Epoch;
 
 /// What the processes have said so far.
 #[derive(Debug)]

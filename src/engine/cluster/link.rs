@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use kinetograph_dataflows::graph::Epoch;
+use kinetograph_dataflows::time::Epoch;
 use serde::{Deserialize, Serialize};
 
 use super::Options;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kinetograph_dataflows::embed::Embedder;
-use kinetograph_dataflows::graph;
+use kinetograph_dataflows::settings::GraphSettings;
 
 use super::{settings, storage};
 use crate::config::Config;
@@ -22,7 +22,7 @@ pub(super) struct Prepared {
     pub(super) state: State,
     pub(super) config: Config,
     pub(super) embedder: Arc<dyn Embedder>,
-    pub(super) graph: graph::Settings,
+    pub(super) graph: GraphSettings,
     pub(super) member: Member,
     /// Whether the state never ran.
     pub(super) new: bool,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::super::Diff;
 use super::super::codebook::{Codebook, CodebookError, Decision};
 use super::super::node::{CellId, GroupId, Row};
 use super::super::probes::Probes;
 use super::super::product::bound::LONGEST;
-use super::Query;
+use super::query::Query;
 use crate::id::NodeId;
+use crate::time::Diff;
 
 /// What cannot be followed. The rest of the epoch is.
 #[derive(Debug, thiserror::Error, PartialEq)]

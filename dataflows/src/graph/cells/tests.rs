@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
+use super::super::node::List;
 use super::places::{Moves, PlacementError, Places};
 use super::*;
 use crate::id::{SourceId, TrackId};

@@ -11,10 +11,10 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::forest::{Change, Forest};
-use crate::graph::Diff;
 use crate::graph::closure::blocks::reserve;
 use crate::graph::node::ClassId;
 use crate::id::NodeId;
+use crate::time::Diff;
 
 /// What a component is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

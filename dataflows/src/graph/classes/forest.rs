@@ -22,8 +22,8 @@ use super::detour::{Detour, Marks, detour};
 use super::incidence::{Half, Incidence, Places};
 use super::sketch::{self, Sketch};
 use super::tours::Tours;
-use crate::graph::Diff;
 use crate::graph::closure::blocks::reserve;
+use crate::time::Diff;
 
 /// Parts of at most so many vertices are looked through at once.
 const SMALL: u32 = 32;

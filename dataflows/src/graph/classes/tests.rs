@@ -8,10 +8,10 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::{Connectivity, Element, classes, recompute, same_partition};
-use crate::graph::Diff;
 use crate::graph::node::ClassId;
 use crate::graph::replay::{Log, replay};
 use crate::id::NodeId;
+use crate::time::Diff;
 
 type Labels = BTreeMap<NodeId, ClassId>;
 

@@ -1,8 +1,8 @@
 //! The views of tracks, a byte each.
 
 use super::blocks::Blocks;
-use crate::graph::Diff;
 use crate::id::{NodeId, TrackId};
+use crate::time::Diff;
 
 /// Which views of some tracks are nodes.
 #[derive(Default)]

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::Diff;
 use crate::graph::closure::blocks::Blocks;
 use crate::graph::closure::ids::{ids, push_ids};
-use crate::graph::edges::Edge;
+use crate::graph::node::Edge;
 use crate::id::NodeId;
+use crate::time::Diff;
 
 /// What a node hears of a changed one, itself or a mutual neighbour: the neighbours that it gained (difference 1) or
 /// lost (-1). One that has just become a neighbour tells all that it has; one that is no neighbour any more, nothing.

@@ -4,11 +4,11 @@ use differential_dataflow::consolidation::consolidate;
 
 use super::adjacency::News;
 use super::cliques::{cliques, has, put, words};
-use crate::graph::Diff;
 use crate::graph::closure::blocks::Blocks;
 use crate::graph::closure::ids::{pull, push};
 use crate::graph::node::Cluster;
 use crate::id::NodeId;
+use crate::time::Diff;
 
 /// The surroundings of some nodes: all that it takes to find the cliques through them.
 pub(super) struct Egos {

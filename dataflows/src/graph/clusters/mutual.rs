@@ -3,11 +3,11 @@
 use differential_dataflow::{ExchangeData, Hashable};
 use serde::{Deserialize, Serialize};
 
-use crate::graph::Diff;
 use crate::graph::closure::blocks::Blocks;
 use crate::graph::closure::ids::{ids, push_ids};
-use crate::graph::edges::Edge;
+use crate::graph::node::Edge;
 use crate::id::NodeId;
+use crate::time::Diff;
 
 /// An entry of a list, as one of its two nodes sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Lists {
 /// Where the records of a node are kept.
 pub(super) fn place<D: ExchangeData>(
     node: impl Fn(&D) -> NodeId + 'static,
-) -> impl Fn(&(D, super::Epoch, Diff)) -> u64 + 'static {
+) -> impl Fn(&(D, crate::time::Epoch, Diff)) -> u64 + 'static {
     move |(record, ..)| node(record).hashed()
 }
 

@@ -1,10 +1,10 @@
 //! How many clusters two nodes share.
 
-use crate::graph::Diff;
 use crate::graph::closure::blocks::Blocks;
 use crate::graph::closure::ids::{pull, push};
-use crate::graph::edges::Edge;
+use crate::graph::node::Edge;
 use crate::id::NodeId;
+use crate::time::Diff;
 
 /// How many clusters there are to each edge, at its smaller node. The nodes that a node shares a cluster with are in
 /// its list, so they are few.

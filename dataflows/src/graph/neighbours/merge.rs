@@ -10,7 +10,7 @@ use timely::dataflow::channels::pact::Exchange;
 
 use super::super::by_epoch::by_epoch;
 use super::super::node::{List, Neighbour};
-use super::super::{Diff, Epoch};
+use crate::time::{Diff, Epoch};
 
 /// For each key the `k` best entries of all its lists, each once: one record a key, an empty list included.
 pub(super) fn merge<'s, K>(

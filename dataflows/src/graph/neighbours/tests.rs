@@ -11,14 +11,15 @@ use rand_pcg::Pcg64;
 use timely::dataflow::operators::Input as _;
 use timely::dataflow::operators::probe::Handle;
 
+use super::super::cells;
 use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::node::{CellId, GroupId, List, Row};
 use super::super::policy::{CodebookKind, Settings};
 use super::super::product::{Kernel, Projecting, Storage};
 use super::super::vector::{Precision, Vector};
-use super::super::{Diff, Epoch, cells};
 use super::{neighbours, recompute};
 use crate::id::{NodeId, SourceId, TrackId};
+use crate::time::{Diff, Epoch};
 
 mod odd;
 mod searched;

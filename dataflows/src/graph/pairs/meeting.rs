@@ -11,8 +11,8 @@ use timely::dataflow::operators::generic::Operator;
 
 use crate::graph::closure::views::Views;
 use crate::graph::node::{Pair, PairKind};
-use crate::graph::{Diff, Epoch};
 use crate::id::{NodeId, TrackId};
+use crate::time::{Diff, Epoch};
 
 /// Views that one message has room for.
 const VIEWS: usize = 6;

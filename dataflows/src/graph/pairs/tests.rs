@@ -8,10 +8,10 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::{pairs, recompute};
-use crate::graph::Diff;
-use crate::graph::edges::Edge;
+use crate::graph::node::Edge;
 use crate::graph::replay::{Log, replay};
 use crate::id::{NodeId, SourceId, TrackId};
+use crate::time::Diff;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Given {

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::meeting::{Met, Told};
-use crate::graph::Diff;
 use crate::graph::closure::blocks::Blocks;
 use crate::graph::closure::ids::{pull, push};
 use crate::graph::closure::views::Views;
 use crate::id::{NodeId, TrackId};
+use crate::time::Diff;
 
 /// A view of a track, or a track's end of an inter-instance edge to another. The order is that in which a step takes
 /// them up, in as many parts as one likes: views meet the edges from before the step, and edges the views from after.

@@ -11,9 +11,9 @@ use super::super::codebook::{Centroid, Codebook, Decision};
 use super::super::kmeans::{nearest, spherical_kmeans};
 use super::super::node::CellId;
 use super::super::vector::Vector;
-use super::super::{Diff, Epoch};
-use super::{CodebookKind, Groups, Settings};
+use super::settings::{CodebookKind, Groups, Settings};
 use crate::id::NodeId;
+use crate::time::{Diff, Epoch};
 
 /// Members looked at to divide a cell or to find groups.
 const SAMPLE: usize = 2048;

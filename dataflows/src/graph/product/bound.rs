@@ -48,14 +48,14 @@
 //! numbers, and all that is added up after it is in f64.
 
 use super::basis::Basis;
+use super::encoding::Encoding;
+use super::norm::SLACK;
 
 /// The longest vector whose scores cannot overflow, whatever is made of them here.
 pub const LONGEST: f32 = 1e15;
 
 /// The unit roundoff of f32.
 const U: f64 = 1.0 / (1 << 24) as f64;
-/// Makes up for the roundings of norms and bounds, which are computed in f64: fewer than 2^16 of 2^-53 each.
-const SLACK: f64 = 1.0 + 1e-10;
 
 /// What a kernel may make of a sum of products.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,14 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
+    /// What fast scores of rows kept so are within the bound of.
+    pub fn of(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::F32 => Self::IEEE,
+            Encoding::Words | Encoding::Bytes => Self::STEPS,
+        }
+    }
+
     /// Multiplies and adds f32 as IEEE 754 has it, fused or not, in any order.
     pub const IEEE: Self = Arithmetic { roundings: 1, vanishing: 0.0 };
     /// Sums whole numbers exactly. The sum, the product of both vectors' scales and what comes of the two are rounded: three times, which
@@ -215,18 +223,4 @@ pub fn lowered(score: f32, error: f32) -> f32 {
 /// What a canonical score is at least, if the fast one is `fast` and neither further above it than `error` nor beyond what an f32 holds.
 pub fn at_least(fast: f32, error: f32) -> f32 {
     if fast.is_finite() && error.is_finite() { lowered(fast, error) } else { f32::NEG_INFINITY }
-}
-
-/// The length of `vector`, rounded up.
-pub fn norm(vector: &[f32]) -> f64 {
-    length(vector.iter().map(|x| f64::from(*x)))
-}
-
-/// How far apart two vectors are, rounded up.
-pub fn distance(a: &[f32], b: impl Iterator<Item: Into<f64>>) -> f64 {
-    length(a.iter().zip(b).map(|(x, y)| f64::from(*x) - y.into()))
-}
-
-fn length(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(|x| x * x).sum::<f64>().sqrt() * SLACK
 }

@@ -4,14 +4,14 @@
 //! A byte is a quarter of the memory that a product has to read, a word half of it, and many processors multiply and add two words in the
 //! time of one single, newer ones four bytes. Sums of whole numbers are exact; what rounding to steps loses is measured when a row is stored.
 
-use super::bound::{Arithmetic, norm};
+use super::norm::norm;
 
 /// Bytes of a row that are multiplied and added at once.
-pub(super) const LANE: usize = 4;
+pub(crate) const LANE: usize = 4;
 /// The largest step of bytes.
 const BYTES: f32 = 127.0;
 /// The byte of a row that stands for 0: processors want the bytes of one side without a sign.
-pub(super) const ZERO: u8 = 128;
+pub(crate) const ZERO: u8 = 128;
 /// The length of a vector in steps of words.
 const WORDS: f64 = 32_000.0;
 /// More values than this could add up to more than an `i32` holds.
@@ -30,12 +30,12 @@ pub enum Encoding {
 
 impl Encoding {
     /// This encoding, unless sums over `d` values would outgrow it.
-    pub(super) fn fitting(self, d: usize) -> Self {
+    pub(crate) fn fitting(self, d: usize) -> Self {
         if d <= LONGEST { self } else { Encoding::F32 }
     }
 
     /// Values of a row that are multiplied and added at once.
-    pub(super) fn values(self) -> usize {
+    pub(crate) fn values(self) -> usize {
         match self {
             Encoding::F32 => 1,
             Encoding::Words => 2,
@@ -44,7 +44,7 @@ impl Encoding {
     }
 
     /// What a step of `row` is worth.
-    pub(super) fn scale(self, row: &[f32]) -> f32 {
+    pub(crate) fn scale(self, row: &[f32]) -> f32 {
         match self {
             Encoding::F32 => 1.0,
             Encoding::Words => normal((norm(row) / WORDS) as f32),
@@ -53,7 +53,7 @@ impl Encoding {
     }
 
     /// The bytes of some of a row's values, as rows have them; what is left over is zero.
-    pub(super) fn encode(self, values: &[f32], scale: f32) -> [u8; LANE] {
+    pub(crate) fn encode(self, values: &[f32], scale: f32) -> [u8; LANE] {
         let at = |at: usize| values.get(at).map_or(0.0, |value| *value);
         match self {
             Encoding::F32 => at(0).to_le_bytes(),
@@ -66,21 +66,13 @@ impl Encoding {
     }
 
     /// The steps that [`Encoding::encode`] made; for values as they are, none.
-    pub(super) fn steps(self, lane: [u8; LANE]) -> [i16; LANE] {
+    pub(crate) fn steps(self, lane: [u8; LANE]) -> [i16; LANE] {
         match self {
             Encoding::F32 => [0; LANE],
             Encoding::Words => {
                 [i16::from_le_bytes([lane[0], lane[1]]), i16::from_le_bytes([lane[2], lane[3]]), 0, 0]
             }
             Encoding::Bytes => lane.map(|byte| i16::from(byte) - i16::from(ZERO)),
-        }
-    }
-
-    /// What fast scores of rows kept so are within the bound of.
-    pub fn arithmetic(self) -> Arithmetic {
-        match self {
-            Encoding::F32 => Arithmetic::IEEE,
-            Encoding::Words | Encoding::Bytes => Arithmetic::STEPS,
         }
     }
 }
@@ -91,12 +83,12 @@ fn normal(scale: f32) -> f32 {
 }
 
 /// What a step of `row` is worth in bytes.
-pub(super) fn byte_scale(row: &[f32]) -> f32 {
+pub(crate) fn byte_scale(row: &[f32]) -> f32 {
     normal(row.iter().fold(0.0f32, |most, value| most.max(value.abs())) / BYTES)
 }
 
 /// The step nearest to `value` in bytes; 0 where steps are worth nothing.
-pub(super) fn byte_step(value: f32, scale: f32) -> i8 {
+pub(crate) fn byte_step(value: f32, scale: f32) -> i8 {
     if scale == 0.0 { 0 } else { (value / scale).round().clamp(-BYTES, BYTES) as i8 }
 }
 

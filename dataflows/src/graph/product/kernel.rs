@@ -6,53 +6,7 @@ mod avx2;
 mod avx512;
 
 use super::encoding::{Encoding, LANE};
-
-/// Rows of a panel.
-pub(super) const ROWS: usize = 16;
-/// Queries that meet a panel at a time: with 16 rows their sums fill 12 of AVX2's 16 registers.
-pub(super) const QUERIES: usize = 6;
-
-/// A lane of each row of a panel: one cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(super) struct Lane(pub(super) [[u8; LANE]; ROWS]);
-
-/// A lane of each of six queries, little-endian; bytes have their sign here.
-pub(super) type Values = [i32; QUERIES];
-
-/// Sums of products of six queries with the rows of a panel: whole numbers, or the bits of singles.
-pub(super) type Sums = [[i32; ROWS]; QUERIES];
-
-/// Fast scores of six queries with the rows of a panel.
-pub(super) type Tile = [[f32; ROWS]; QUERIES];
-
-/// Some lanes of a panel and of the queries that meet it.
-#[derive(Clone, Copy)]
-pub(super) struct Stretch<'a> {
-    pub(super) encoding: Encoding,
-    pub(super) panel: &'a [Lane],
-    pub(super) values: &'a [Values],
-    /// How many of the queries there are. What becomes of the others' sums is left open.
-    pub(super) count: usize,
-    /// Whether sums begin at zero.
-    pub(super) first: bool,
-    /// What is read soon, to be brought near.
-    pub(super) next: &'a [Lane],
-}
-
-/// What makes scores of sums, and what these are compared with.
-pub(super) struct Epilogue<'a> {
-    /// What is too much in each query's sums.
-    pub(super) zeros: [i32; QUERIES],
-    /// What a step of each query is worth.
-    pub(super) scales: [f32; QUERIES],
-    /// What a step of each row is worth.
-    pub(super) row_scales: &'a [f32; ROWS],
-    /// Each row's threshold.
-    pub(super) thresholds: &'a [f32; ROWS],
-    /// Each query's own threshold.
-    pub(super) own: [f32; QUERIES],
-}
+use super::tile::{Epilogue, Lane, QUERIES, ROWS, Stretch, Sums, Tile};
 
 /// The instructions that multiply. Only kinds that this processor has are to be had. Sums of steps are the same with all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

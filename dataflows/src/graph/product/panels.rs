@@ -1,9 +1,9 @@
 //! Rows of one length, sixteen to a panel with their values interleaved: one step of the inner loop multiplies a lane of each of six
 //! queries with a lane of each of sixteen rows.
 
-use super::bound::distance;
 use super::encoding::{Encoding, LANE};
-use super::kernel::{Lane, ROWS};
+use super::norm::distance;
+use super::tile::{Lane, ROWS};
 
 /// Rows of d values each, in an order of their own: a row's place changes only when another is taken out.
 #[derive(Clone, Debug)]
@@ -44,17 +44,17 @@ impl Panels {
     }
 
     /// Lanes a row.
-    pub(super) fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.d.div_ceil(self.encoding.values())
     }
 
     /// The lanes of a panel; none after the last.
-    pub(super) fn panel(&self, panel: usize) -> &[Lane] {
+    pub(crate) fn panel(&self, panel: usize) -> &[Lane] {
         self.lanes.panel(panel)
     }
 
     /// What a step of each row of a panel is worth.
-    pub(super) fn scales(&self, panel: usize) -> &[f32; ROWS] {
+    pub(crate) fn scales(&self, panel: usize) -> &[f32; ROWS] {
         &self.scales[panel]
     }
 

@@ -10,9 +10,10 @@
 
 use std::borrow::Cow;
 
-use super::bound::{ErrorInputs, ProjectionBound, distance, norm, rounded_up};
+use super::bound::{Arithmetic, ErrorInputs, ProjectionBound, rounded_up};
 use super::encoding::{Encoding, byte_scale, byte_step};
 use super::kernel::Kernel;
+use super::norm::{distance, norm};
 use super::panels::Panels;
 use super::projection::Projection;
 use super::proposer::Proposer;
@@ -92,7 +93,7 @@ impl Proposer for ProjectedVectors {
             self.inputs = self.inputs.and(ErrorInputs { norm: row.norm, longest: norm(&row.first), off });
         }
         if self.inputs != before {
-            let ([of_first, of_all], by) = (self.bounds(), self.panels.encoding().arithmetic());
+            let ([of_first, of_all], by) = (self.bounds(), Arithmetic::of(self.panels.encoding()));
             self.error = of_first.error(&by, &self.inputs);
             self.rerank_error = of_first.rerank_error(&of_all, &by, &self.inputs);
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
-use super::bound::{Arithmetic, error, norm};
+use super::bound::{Arithmetic, error};
 use super::encoding::Encoding;
 use super::kernel::Kernel;
+use super::norm::norm;
 use super::panels::Panels;
 use crate::graph::score::scores;
 

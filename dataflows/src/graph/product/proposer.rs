@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use super::bound::lowered;
-use super::kernel::ROWS;
 use super::queries::{Candidate, Limits, Queries};
+use super::tile::ROWS;
 use crate::graph::vector::Vector;
 
 /// The rows of a cell, each in its place, and what proposes pairs of them.

@@ -1,8 +1,9 @@
 //! Some rows of a cell, as queries: they meet the others together, and pairs whose fast scores reach a threshold are proposed.
 
 use super::encoding::{Encoding, LANE, ZERO};
-use super::kernel::{Epilogue, Kernel, QUERIES, ROWS, Stretch, Sums, Tile, Values};
+use super::kernel::Kernel;
 use super::panels::Panels;
+use super::tile::{Epilogue, QUERIES, ROWS, Stretch, Sums, Tile, Values};
 
 /// Lanes of a panel that are multiplied at a stretch, 16 KB, to stay in a core's first cache while all queries meet them.
 const STRETCH: usize = 256;

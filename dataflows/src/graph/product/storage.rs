@@ -6,11 +6,13 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::bound::{error, lowered, norm};
+use super::bound::{Arithmetic, error, lowered};
 use super::encoding::Encoding;
-use super::kernel::{Kernel, ROWS};
+use super::kernel::Kernel;
+use super::norm::norm;
 use super::panels::Panels;
 use super::queries::{Limits, Queries};
+use super::tile::ROWS;
 use crate::graph::score::{score, scores};
 
 /// How rows are kept for the product. The lists are the same: what takes less memory proposes more.
@@ -103,7 +105,7 @@ fn times(d: usize, rows: usize, kernel: Kernel) -> [Duration; 3] {
     let kept = [Encoding::F32, Encoding::Words, Encoding::Bytes].map(|encoding| {
         let mut panels = Panels::new(d, encoding);
         let off = (0..rows).map(|at| panels.push(row(at))).fold(0.0, f64::max);
-        let error = error(&panels.encoding().arithmetic(), d, 1.001, off);
+        let error = error(&Arithmetic::of(panels.encoding()), d, 1.001, off);
         (panels, error)
     });
     let mut best = [Duration::MAX; 3];

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::bound::{Arithmetic, at_least, error, lowered, norm};
-use super::kernel::ROWS;
+use super::bound::{Arithmetic, at_least, error, lowered};
+use super::norm::norm;
+use super::tile::ROWS;
 use super::*;
 use crate::graph::score::score;
 use crate::graph::vector::{Precision, Vector};
@@ -81,7 +82,7 @@ fn a_fast_score_is_within_its_bound_of_the_canonical_one() {
             assert!(d == 1 || (off > 0.0) == (way.1 != Encoding::F32), "{off}, {way:?}");
             let off = off.max(kept(&vectors, way.1).1);
             let longest = rows.iter().chain(&vectors).map(|v| norm(v)).fold(0.0, f64::max);
-            let error = error(&way.1.arithmetic(), d, longest, off);
+            let error = error(&Arithmetic::of(way.1), d, longest, off);
             let most = [4e-4, 2e-3, 2e-2][way.1 as usize];
             assert!(error < most, "{error} at d {d}, {way:?}");
             for hit in hits {

@@ -1,8 +1,9 @@
 //! A proposer that multiplies whole vectors.
 
-use super::bound::{ErrorInputs, at_least, error, norm};
+use super::bound::{Arithmetic, ErrorInputs, at_least, error};
 use super::encoding::Encoding;
 use super::kernel::Kernel;
+use super::norm::norm;
 use super::panels::Panels;
 use super::proposer::Proposer;
 use super::queries::{Candidate, Limits, Queries};
@@ -39,7 +40,7 @@ impl Proposer for WholeVectors {
                 self.inputs.and(ErrorInputs { norm, longest: norm, off: self.panels.push(&vector) });
         }
         if self.inputs != before {
-            let by = self.panels.encoding().arithmetic();
+            let by = Arithmetic::of(self.panels.encoding());
             self.error = error(&by, self.panels.d(), self.inputs.norm, self.inputs.off);
         }
     }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
+use super::super::super::cells::PlacementError;
 use super::super::super::node::Row;
 use super::super::super::policy::Settings;
 use super::super::super::product::bound::LONGEST;
 use super::super::super::product::{Projecting, Storage};
 use super::super::super::vector::{Precision, Vector};
-use super::super::super::{Epoch, cells::PlacementError};
 use super::{Step, any_kernel, assert_as_recomputed, at, row, run, settings};
 use crate::id::{NodeId, SourceId, TrackId};
+use crate::time::Epoch;
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {

@@ -9,7 +9,8 @@ use std::arch::x86_64::{
 };
 use std::mem::transmute;
 
-use super::{Encoding, Epilogue, LANE, Lane, QUERIES, ROWS, Stretch, Sums, Tile};
+use super::super::encoding::{Encoding, LANE};
+use super::super::tile::{Epilogue, Lane, QUERIES, ROWS, Stretch, Sums, Tile};
 
 /// Sums of one query with 16 rows.
 type Sixteen = [__m256i; 2];

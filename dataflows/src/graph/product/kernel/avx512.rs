@@ -7,7 +7,8 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32,
 };
 
-use super::{Encoding, Epilogue, Lane, QUERIES, ROWS, Stretch, Sums, Tile};
+use super::super::encoding::Encoding;
+use super::super::tile::{Epilogue, Lane, QUERIES, ROWS, Stretch, Sums, Tile};
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn add(stretch: &Stretch<'_>, sums: &mut Sums) {

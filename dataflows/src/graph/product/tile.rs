@@ -1,0 +1,50 @@
+//! What six queries and sixteen rows are multiplied from, into and compared with.
+
+use super::encoding::{Encoding, LANE};
+
+/// Rows of a panel.
+pub(crate) const ROWS: usize = 16;
+/// Queries that meet a panel at a time: with 16 rows their sums fill 12 of AVX2's 16 registers.
+pub(crate) const QUERIES: usize = 6;
+
+/// A lane of each row of a panel: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Lane(pub(crate) [[u8; LANE]; ROWS]);
+
+/// A lane of each of six queries, little-endian; bytes have their sign here.
+pub(crate) type Values = [i32; QUERIES];
+
+/// Sums of products of six queries with the rows of a panel: whole numbers, or the bits of singles.
+pub(crate) type Sums = [[i32; ROWS]; QUERIES];
+
+/// Fast scores of six queries with the rows of a panel.
+pub(crate) type Tile = [[f32; ROWS]; QUERIES];
+
+/// Some lanes of a panel and of the queries that meet it.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) encoding: Encoding,
+    pub(crate) panel: &'a [Lane],
+    pub(crate) values: &'a [Values],
+    /// How many of the queries there are. What becomes of the others' sums is left open.
+    pub(crate) count: usize,
+    /// Whether sums begin at zero.
+    pub(crate) first: bool,
+    /// What is read soon, to be brought near.
+    pub(crate) next: &'a [Lane],
+}
+
+/// What makes scores of sums, and what these are compared with.
+pub(crate) struct Epilogue<'a> {
+    /// What is too much in each query's sums.
+    pub(crate) zeros: [i32; QUERIES],
+    /// What a step of each query is worth.
+    pub(crate) scales: [f32; QUERIES],
+    /// What a step of each row is worth.
+    pub(crate) row_scales: &'a [f32; ROWS],
+    /// Each row's threshold.
+    pub(crate) thresholds: &'a [f32; ROWS],
+    /// Each query's own threshold.
+    pub(crate) own: [f32; QUERIES],
+}
