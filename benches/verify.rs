@@ -22,12 +22,12 @@ use kinetograph::store::{Batch, Table};
 use kinetograph::verify::cores::on_all_cores;
 use kinetograph::verify::nearest::{self, Lists, Member};
 use kinetograph::verify::{Rules, recompute, verify};
-use kinetograph_dataflows::frame::PixelBox;
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::node::CellId;
-use kinetograph_dataflows::graph::policy::{Deciding, Settings};
-use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
+use kinetograph_dataflows::index::kernels::score::Score;
+use kinetograph_dataflows::index::node::CellId;
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::index::partition::policy::{Deciding, Settings};
+use kinetograph_dataflows::observe::frame::PixelBox;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 

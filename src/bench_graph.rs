@@ -15,12 +15,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use kinetograph_dataflows::frame::PixelBox;
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::node::Row;
-use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding};
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::node::Row;
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::index::partition::policy::{CodebookKind, Deciding};
+use kinetograph_dataflows::observe::frame::PixelBox;
 use kinetograph_dataflows::time::{Diff, Epoch};
 
 use crate::config::Config;

@@ -9,7 +9,7 @@ pub mod memory;
 
 pub use evicting::Evicting;
 
-use kinetograph_dataflows::graph::vector::Precision;
+use kinetograph_dataflows::index::kernels::vector::Precision;
 use serde::{Deserialize, Serialize};
 
 /// How many nodes, and which go first.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kinetograph_dataflows::graph::vector::Precision;
+use kinetograph_dataflows::index::kernels::vector::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -34,11 +34,11 @@ pub struct Config {
     /// Epochs and flow control.
     pub engine: engine::Settings,
     /// Segments and stills.
-    pub observe: kinetograph_dataflows::observe::Settings,
+    pub observe: kinetograph_dataflows::observe::stream::Settings,
     /// Finding what moves.
-    pub mine: kinetograph_dataflows::mine::Settings,
+    pub mine: kinetograph_dataflows::observe::mine::Settings,
     /// Following it.
-    pub track: kinetograph_dataflows::track::Settings,
+    pub track: kinetograph_dataflows::observe::track::Settings,
     /// From crop to vector.
     pub embed: Embed,
     /// Neighbours, codebook, clusters.
@@ -89,8 +89,8 @@ impl Config {
     /// The paper's values (`--preset paper`).
     pub fn paper() -> Self {
         Config {
-            mine: kinetograph_dataflows::mine::Settings::paper(),
-            track: kinetograph_dataflows::track::Settings::paper(),
+            mine: kinetograph_dataflows::observe::mine::Settings::paper(),
+            track: kinetograph_dataflows::observe::track::Settings::paper(),
             graph: kinetograph_dataflows::settings::GraphSettings::paper(),
             train: crate::train::settings::Settings::paper(),
             ..Config::default()

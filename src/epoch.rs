@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use differential_dataflow::VecCollection;
 use differential_dataflow::consolidation::consolidate;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::time::{Diff, Epoch};
 use timely::dataflow::operators::probe::Handle;
 

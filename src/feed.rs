@@ -124,9 +124,9 @@ fn whole(view: &View<'_>) -> Result<Sum, StateError> {
 #[derive(Default)]
 struct Sum {
     nodes: BTreeMap<NodeId, i8>,
-    pairs: BTreeMap<kinetograph_dataflows::graph::node::Pair, i8>,
-    groups: BTreeMap<(NodeId, kinetograph_dataflows::graph::node::GroupId), i8>,
-    classes: BTreeMap<(NodeId, kinetograph_dataflows::graph::node::ClassId), i8>,
+    pairs: BTreeMap<kinetograph_dataflows::index::node::Pair, i8>,
+    groups: BTreeMap<(NodeId, kinetograph_dataflows::index::node::GroupId), i8>,
+    classes: BTreeMap<(NodeId, kinetograph_dataflows::index::node::ClassId), i8>,
 }
 
 impl Sum {

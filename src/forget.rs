@@ -15,9 +15,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::Row;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::Row;
+use kinetograph_dataflows::index::partition::codebook::Decision;
 use kinetograph_dataflows::settings::GraphSettings;
 use kinetograph_dataflows::time::{Diff, Epoch};
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kinetograph_dataflows::graph::closure::census::census;
-use kinetograph_dataflows::graph::node::ClassId;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::ClassId;
+use kinetograph_dataflows::relations::census::census;
 use serde::Serialize;
 
 use crate::state::record::KeptRows;

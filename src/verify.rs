@@ -15,9 +15,9 @@ pub mod rules;
 
 use std::collections::BTreeSet;
 
-use kinetograph_dataflows::graph::codebook::Codebook;
-use kinetograph_dataflows::graph::node::CellId;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::CellId;
+use kinetograph_dataflows::index::partition::codebook::Codebook;
 
 use crate::state::{State, StateError};
 use nearest::Member;

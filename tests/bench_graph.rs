@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::node::{CellId, List, Neighbour, PairKind, Row};
-use kinetograph_dataflows::graph::policy::{CodebookKind, Settings};
-use kinetograph_dataflows::graph::score::Score;
-use kinetograph_dataflows::graph::vector::{Precision, Vector};
-use kinetograph_dataflows::graph::{classes, clusters, edges, neighbours, pairs};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::score::Score;
+use kinetograph_dataflows::index::kernels::vector::{Precision, Vector};
+use kinetograph_dataflows::index::node::{CellId, List, Neighbour, PairKind, Row};
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::index::partition::policy::{CodebookKind, Settings};
+use kinetograph_dataflows::index::search;
+use kinetograph_dataflows::relations::{classes, clusters, edges, pairs};
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -206,8 +207,7 @@ fn equals_the_recompute(out: &Path) {
         assert_eq!(row[11], codebook.group(&made.vector.values()).0.to_string());
     }
 
-    let neighbours::Recomputed { lists, neighbours: expected } =
-        neighbours::recompute(&made, &codebook, &settings);
+    let search::Recomputed { lists, neighbours: expected } = search::recompute(&made, &codebook, &settings);
     let looks = lists.len();
     assert!(nodes.len() < looks && looks < 3 * nodes.len(), "{looks} looks of {} nodes", nodes.len());
     let mut found: BTreeMap<NodeId, List> = made.iter().map(|row| (row.id, List::new())).collect();

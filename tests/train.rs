@@ -20,8 +20,8 @@ use kinetograph::train::replay::{Buffer, Policy};
 use kinetograph::train::settings::{Norm, Settings};
 use kinetograph::train::trainer::{Progress, Stepped, Trainer, spawn};
 use kinetograph::train::view::View;
-use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair, PairKind};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
+use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair, PairKind};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 

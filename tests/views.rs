@@ -15,9 +15,9 @@ use kinetograph::state::{encode, key};
 use kinetograph::stats::stats;
 use kinetograph::store::Table;
 use kinetograph::verify::{Report, verify};
-use kinetograph_dataflows::graph::node::CellId;
-use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::score::Score;
+use kinetograph_dataflows::index::node::CellId;
 
 fn rows(folder: &Path, name: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(folder.join(name)).unwrap();

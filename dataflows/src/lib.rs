@@ -1,17 +1,18 @@
 //! Kinetograph's dataflow, without any system library: find moving objects in frames, follow them, describe them,
 //! and keep the graph over them (neighbours, clusters, pairs, classes) right at every epoch.
 //!
-//! Vision ([`mine`], [`track`], [`embed`]) is plain functions over pixels; the graph ([`graph`]) is timely and
-//! differential operators, each beside a plain recompute that serves as its oracle; [`wire`](mod@wire) puts all of it on one page.
+//! The rooms stand in the order of the dataflow: [`observe`] is vision, plain functions over pixels and their operators; [`index`]
+//! finds each node's neighbours; [`relations`] is what follows from these. Operators of the graph stand beside plain recomputes
+//! that serve as their oracles, and [`wire`](mod@wire) puts all of it on one page.
 
-pub mod embed;
-pub mod frame;
-pub mod graph;
+mod by_epoch;
 pub mod id;
-pub mod image;
-pub mod mine;
+pub mod index;
 pub mod observe;
+mod packed;
+pub mod relations;
+#[cfg(test)]
+mod replay;
 pub mod settings;
 pub mod time;
-pub mod track;
 pub mod wire;

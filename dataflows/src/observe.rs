@@ -1,12 +1,10 @@
-//! The vision half of the dataflow: the plain functions of [`mine`](crate::mine), [`track`](crate::track) and
-//! [`embed`](crate::embed) as operators over streams of frames.
-//!
-//! A source's frames stay on the worker that reads them, in order. A panic in the vision code ends that source, with a
-//! reason, and no other.
+//! The vision half of the dataflow: plain functions that [`mine`], [`track`] and [`embed`], and the same as [`operators`] over streams of
+//! frames.
 
 pub mod embed;
+pub mod frame;
+pub mod image;
 pub mod mine;
-mod stream;
+pub mod operators;
+pub mod stream;
 pub mod track;
-
-pub use stream::{Clock, Embedded, Failures, Observed, Seen, Settings, Stage, Tally};

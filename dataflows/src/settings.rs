@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{clusters, policy};
+use crate::index::partition::policy;
+use crate::relations::clusters;
 
 /// Settings of the graph: the same settings and the same log give the same graph.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

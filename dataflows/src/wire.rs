@@ -6,16 +6,16 @@ use std::sync::atomic::AtomicU64;
 
 use differential_dataflow::VecCollection;
 
-use crate::embed::Embedder;
-use crate::graph::closure::{Closure, closure};
-use crate::graph::codebook::Decision;
-use crate::graph::neighbours::{Neighbours, neighbours};
-use crate::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
 use crate::id::NodeId;
-use crate::observe::embed::{EmbedFailure, embed};
-use crate::observe::mine::mine;
-use crate::observe::track::track;
-use crate::observe::{Clock, Embedded, Failures, Observed, Seen};
+use crate::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
+use crate::index::partition::codebook::Decision;
+use crate::index::search::neighbours::{Neighbours, neighbours};
+use crate::observe::embed::Embedder;
+use crate::observe::operators::embed::{EmbedFailure, embed};
+use crate::observe::operators::mine::mine;
+use crate::observe::operators::track::track;
+use crate::observe::stream::{Clock, Embedded, Failures, Observed, Seen};
+use crate::relations::closure::{Closure, closure};
 use crate::time::{Diff, Epoch};
 
 /// Everything the dataflow is given, on each worker.
@@ -34,11 +34,11 @@ pub struct Inputs<'s> {
 #[derive(Clone)]
 pub struct Plan {
     /// How sources are cut up.
-    pub observe: crate::observe::Settings,
+    pub observe: crate::observe::stream::Settings,
     /// Finding what moves.
-    pub mine: crate::mine::Settings,
+    pub mine: crate::observe::mine::Settings,
     /// Following it.
-    pub track: crate::track::Settings,
+    pub track: crate::observe::track::Settings,
     /// Cells, lists, clusters.
     pub graph: crate::settings::GraphSettings,
     /// From crop to vector.

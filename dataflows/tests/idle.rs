@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
 use differential_dataflow::input::Input;
-use kinetograph_dataflows::graph::closure::closure;
-use kinetograph_dataflows::graph::clusters::Settings;
-use kinetograph_dataflows::graph::node::{List, Neighbour};
-use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::score::Score;
+use kinetograph_dataflows::index::node::{List, Neighbour};
+use kinetograph_dataflows::relations::closure::closure;
+use kinetograph_dataflows::relations::clusters::Settings;
 use timely::dataflow::operators::probe::Handle;
 
 /// The system's allocator, counting what is allocated.

@@ -4,8 +4,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 
 use crate::epoch::{Changes, Net};
 

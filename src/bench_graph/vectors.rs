@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use kinetograph_dataflows::graph::vector::{Precision, Vector};
+use kinetograph_dataflows::index::kernels::vector::{Precision, Vector};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 /// A header may have so many bytes.

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use kinetograph_dataflows::graph::node::{CellId, List};
-use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::{NodeId, TrackId};
+use kinetograph_dataflows::index::kernels::score::Score;
+use kinetograph_dataflows::index::node::{CellId, List};
 use kinetograph_dataflows::time::Diff;
 
 use super::Policy;
@@ -178,8 +178,8 @@ impl Evicting {
 
 #[cfg(test)]
 mod tests {
-    use kinetograph_dataflows::graph::node::Neighbour;
     use kinetograph_dataflows::id::SourceId;
+    use kinetograph_dataflows::index::node::Neighbour;
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kinetograph_dataflows::graph::vector::Precision;
+use kinetograph_dataflows::index::kernels::vector::Precision;
 
 /// What is assumed where the system does not tell.
 const UNKNOWN: u64 = 8 << 30;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use kinetograph_dataflows::embed::descriptor::Descriptor;
+use kinetograph_dataflows::observe::embed::descriptor::Descriptor;
 
 use super::{NO, OK};
 #[cfg(feature = "train")]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use kinetograph_dataflows::frame::{Frame, PixelBox, Rect};
 use kinetograph_dataflows::id::SourceId;
-use kinetograph_dataflows::mine::Miner;
-use kinetograph_dataflows::track::Tracker;
+use kinetograph_dataflows::observe::frame::{Frame, PixelBox, Rect};
+use kinetograph_dataflows::observe::mine::Miner;
+use kinetograph_dataflows::observe::track::Tracker;
 use kinetograph_pipelines::{Event, Listing, expand};
 
 use super::{ConfigArguments, OK};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use kinetograph_dataflows::embed::Embedder;
-use kinetograph_dataflows::embed::descriptor::Descriptor;
-use kinetograph_dataflows::embed::halves::Halves;
-use kinetograph_dataflows::graph::vector::Precision;
+use kinetograph_dataflows::index::kernels::vector::Precision;
+use kinetograph_dataflows::observe::embed::Embedder;
+use kinetograph_dataflows::observe::embed::descriptor::Descriptor;
+use kinetograph_dataflows::observe::embed::halves::Halves;
 
 use crate::config::Embed;
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinetograph_dataflows::embed::{EmbedError, Embedder};
-use kinetograph_dataflows::image::crop::Crop;
+use kinetograph_dataflows::observe::embed::{EmbedError, Embedder};
+use kinetograph_dataflows::observe::image::crop::Crop;
 use serde::{Deserialize, Serialize};
 use tch::{CModule, TchError, Tensor};
 use xxhash_rust::xxh3::Xxh3;

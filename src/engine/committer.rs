@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::select;
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::node::{CellId, List};
-use kinetograph_dataflows::graph::policy::Deciding;
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId};
-use kinetograph_dataflows::observe::Tally;
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::node::{CellId, List};
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::index::partition::policy::Deciding;
+use kinetograph_dataflows::observe::stream::Tally;
 use kinetograph_dataflows::time::Epoch;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -112,7 +112,7 @@ pub(super) struct Setup<'a> {
     /// How epochs are cut.
     pub(super) settings: &'a Settings,
     /// What decisions about the codebook follow.
-    pub(super) neighbours: &'a kinetograph_dataflows::graph::policy::Settings,
+    pub(super) neighbours: &'a kinetograph_dataflows::index::partition::policy::Settings,
     /// What decides which nodes go.
     pub(super) evicting: Evicting,
     /// What the states of all processes hold.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kinetograph_dataflows::id::SourceId;
-use kinetograph_dataflows::observe::Stage;
+use kinetograph_dataflows::observe::stream::Stage;
 use kinetograph_pipelines::{Life, expand};
 
 use super::Options;

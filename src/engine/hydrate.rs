@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, List, Row};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{CellId, ClassId, List, Row};
+use kinetograph_dataflows::index::partition::codebook::Decision;
 use kinetograph_dataflows::time::Epoch;
 
 use crate::state::record::Shard;

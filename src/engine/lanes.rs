@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::TryRecvError;
-use kinetograph_dataflows::frame::Frame;
 use kinetograph_dataflows::id::SourceId;
-use kinetograph_dataflows::observe::Seen;
+use kinetograph_dataflows::observe::frame::Frame;
+use kinetograph_dataflows::observe::stream::Seen;
 use kinetograph_pipelines::{Event as Read, Life, NamedSource, Reader};
 
 use super::board::{Board, SourceState};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use kinetograph_dataflows::graph::node::{CellId, List, Row};
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId};
-use kinetograph_dataflows::observe::{Embedded, Observed, Tally};
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::node::{CellId, List, Row};
+use kinetograph_dataflows::observe::stream::{Embedded, Observed, Tally};
 use kinetograph_dataflows::time::{Diff, Epoch};
 use kinetograph_dataflows::wire::Outputs;
 use timely::dataflow::operators::Exchange;

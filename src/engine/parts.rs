@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kinetograph_dataflows::observe::Clock;
+use kinetograph_dataflows::observe::stream::Clock;
 
 use super::board::Board;
 use super::events::Events;

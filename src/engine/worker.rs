@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use differential_dataflow::AsCollection;
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::Row;
-use kinetograph_dataflows::observe::{Seen, Stage};
+use kinetograph_dataflows::index::node::Row;
+use kinetograph_dataflows::index::partition::codebook::Decision;
+use kinetograph_dataflows::observe::stream::{Seen, Stage};
 use kinetograph_dataflows::time::{Diff, Epoch};
 use kinetograph_dataflows::wire::{Inputs, Plan, Troubles, wire};
 use timely::dataflow::operators::probe::Handle;

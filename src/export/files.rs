@@ -1,9 +1,9 @@
 //! The files of an export, one function each, from whatever holds the graph.
 
-use kinetograph_dataflows::frame::PixelBox;
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
+use kinetograph_dataflows::index::partition::codebook::Decision;
+use kinetograph_dataflows::observe::frame::PixelBox;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::node::Row;
-use kinetograph_dataflows::graph::policy::{CodebookKind, Deciding, Settings};
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::node::Row;
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::index::partition::policy::{CodebookKind, Deciding, Settings};
 
 /// The decisions that the policy would take over `rows` until it rests, in order.
 pub(super) fn made_of(rows: &[Row], settings: &Settings) -> Vec<Decision> {

@@ -1,7 +1,7 @@
 //! The page: one HTML file that needs nothing but the crops beside it.
 
-use kinetograph_dataflows::graph::node::PairKind;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::PairKind;
 
 use super::MARK;
 use super::loss::Curve;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinetograph_dataflows::graph::node::{ClassId, Cluster, Pair, PairKind};
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::node::{ClassId, Cluster, Pair, PairKind};
 
 use crate::state::StateError;
 use crate::state::record::{NodeRecord, SourceRecord};

@@ -2,8 +2,8 @@
 
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
-use kinetograph_dataflows::graph::node::PairKind;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::PairKind;
 
 use super::font;
 use super::pick::{Album, Path};

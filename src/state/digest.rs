@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kinetograph_dataflows::graph::node::ClassId;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::ClassId;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The sum of the hashes of a collection's records, modulo 2^128.

@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;

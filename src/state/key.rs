@@ -1,7 +1,7 @@
 //! Keys of the store's tables: big-endian, so that their order is the order of what they name.
 
-use kinetograph_dataflows::graph::node::{CellId, Pair, PairKind};
 use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::index::node::{CellId, Pair, PairKind};
 
 /// Version of the state's format.
 pub const FORMAT: &[u8] = b"format";

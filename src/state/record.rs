@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use kinetograph_dataflows::frame::PixelBox;
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
-use kinetograph_dataflows::graph::product::Storage;
 use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair};
+use kinetograph_dataflows::index::partition::codebook::Decision;
+use kinetograph_dataflows::index::quantize::Storage;
+use kinetograph_dataflows::observe::frame::PixelBox;
 use serde::{Deserialize, Serialize};
 
 /// The state's own version.

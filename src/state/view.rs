@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
-use kinetograph_dataflows::graph::vector::{Precision, Vector};
 use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::index::kernels::vector::{Precision, Vector};
+use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
+use kinetograph_dataflows::index::partition::codebook::Decision;
 use serde::de::DeserializeOwned;
 
 use super::digest::Digest;

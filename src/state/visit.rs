@@ -1,7 +1,7 @@
 //! Reading a collection record by record, where holding it whole would be too much.
 
-use kinetograph_dataflows::graph::node::Pair;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::Pair;
 
 use super::view::View;
 use super::{StateError, key};

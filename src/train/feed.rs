@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair};
 use serde::{Deserialize, Serialize};
 
 /// Consolidated changes of the graph up to and with `epoch`: +1 came, -1 went. Several epochs may be coalesced into

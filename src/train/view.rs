@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use kinetograph_dataflows::graph::node::{ClassId, GroupId, Pair};
 use kinetograph_dataflows::id::{NodeId, TrackId};
+use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair};
 use rand::Rng;
 
 use super::feed::Delta;

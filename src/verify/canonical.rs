@@ -1,6 +1,6 @@
 //! The canonical score, written down once more as plainly as it is defined.
 
-use kinetograph_dataflows::graph::score::Score;
+use kinetograph_dataflows::index::kernels::score::Score;
 
 /// Lanes of the sum.
 const LANES: usize = 16;
@@ -41,7 +41,7 @@ mod tests {
         for d in [0, 1, 15, 16, 17, 128, 531] {
             let mut random = || (0..d).map(|_| rng.random::<f32>() - 0.5).collect::<Vec<f32>>();
             let (a, b) = (random(), random());
-            assert_eq!(score(&a, &b), kinetograph_dataflows::graph::score::score(&a, &b), "d {d}");
+            assert_eq!(score(&a, &b), kinetograph_dataflows::index::kernels::score::score(&a, &b), "d {d}");
         }
     }
 }

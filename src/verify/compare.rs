@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kinetograph_dataflows::graph::codebook::Codebook;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, Cluster, List, Pair, PairKind};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, List, Pair, PairKind};
+use kinetograph_dataflows::index::partition::codebook::Codebook;
 
 use super::cores::on_all_cores;
 use super::nearest::{self, Lists, Member};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
 use image::{ImageFormat, ImageReader};
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
 
 use super::cores::{on_all_cores, threads};
 use super::{Check, Embed, Progress, orphans, read};

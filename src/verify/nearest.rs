@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kinetograph_dataflows::graph::codebook::Codebook;
-use kinetograph_dataflows::graph::node::{CellId, List, Neighbour};
-use kinetograph_dataflows::graph::probes::Probes;
-use kinetograph_dataflows::graph::vector::Vector;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::vector::Vector;
+use kinetograph_dataflows::index::node::{CellId, List, Neighbour};
+use kinetograph_dataflows::index::partition::codebook::Codebook;
+use kinetograph_dataflows::index::partition::probes::Probes;
 
 use super::canonical::score;
 use super::cores::on_all_cores;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kinetograph_dataflows::graph::node::{CellId, Cluster, List, Pair, PairKind};
-use kinetograph_dataflows::graph::pairs::rank;
 use kinetograph_dataflows::id::{NodeId, TrackId};
+use kinetograph_dataflows::index::node::{CellId, Cluster, List, Pair, PairKind};
+use kinetograph_dataflows::relations::pairs::rank;
 
 use super::cores::on_all_cores;
 

@@ -1,6 +1,6 @@
 //! The rules that turn nodes into a graph.
 
-use kinetograph_dataflows::graph::probes::Probes;
+use kinetograph_dataflows::index::partition::probes::Probes;
 use kinetograph_dataflows::settings::GraphSettings;
 use serde::{Deserialize, Serialize};
 

@@ -177,7 +177,7 @@ fn with_a_grown_codebook_the_graph_is_that_of_the_log_and_can_be_made_anew() {
 }
 
 fn centroids(state: &Path) -> Vec<Vec<u8>> {
-    use kinetograph_dataflows::graph::codebook::Decision;
+    use kinetograph_dataflows::index::partition::codebook::Decision;
     let state = State::open_read(state).unwrap();
     let decisions = state.view().unwrap().decisions().unwrap();
     let mut centroids = Vec::new();

@@ -6,8 +6,8 @@ use kinetograph::train::feed::{Delta, coalesce};
 use kinetograph::train::replay::{Buffer, Policy};
 use kinetograph::train::triplet::{Batch, Mining};
 use kinetograph::train::view::{Kind, View};
-use kinetograph_dataflows::graph::node::{ClassId, GroupId};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{ClassId, GroupId};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 

@@ -12,11 +12,11 @@ use kinetograph::state::{State, encode, key};
 use kinetograph::store::memory::MemoryStore;
 use kinetograph::store::{Batch, Store, Table};
 use kinetograph::verify::Rules;
-use kinetograph_dataflows::frame::PixelBox;
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::node::{CellId, List, Neighbour, Pair, PairKind};
-use kinetograph_dataflows::graph::score::score;
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
+use kinetograph_dataflows::index::kernels::score::score;
+use kinetograph_dataflows::index::node::{CellId, List, Neighbour, Pair, PairKind};
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::observe::frame::PixelBox;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 

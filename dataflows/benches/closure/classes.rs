@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use differential_dataflow::algorithms::graphs::propagate::propagate;
-use kinetograph_dataflows::graph::classes::{Connectivity, Element, classes};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::relations::classes::{Connectivity, Element, classes};
 use kinetograph_dataflows::time::{Diff, Epoch};
 use petgraph::unionfind::UnionFind;
 use rand::Rng;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use kinetograph_dataflows::graph::classes::same_partition;
-use kinetograph_dataflows::graph::closure::closure;
-use kinetograph_dataflows::graph::clusters::{Settings, clusters};
-use kinetograph_dataflows::graph::node::{ClassId, Cluster, List, Neighbour};
-use kinetograph_dataflows::graph::score::Score;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::kernels::score::Score;
+use kinetograph_dataflows::index::node::{ClassId, Cluster, List, Neighbour};
+use kinetograph_dataflows::relations::classes::same_partition;
+use kinetograph_dataflows::relations::closure::closure;
+use kinetograph_dataflows::relations::clusters::{Settings, clusters};
 use kinetograph_dataflows::time::Diff;
 use petgraph::unionfind::UnionFind;
 use rand::Rng;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::Input;
-use kinetograph_dataflows::graph::classes::classes;
-use kinetograph_dataflows::graph::clusters::{Settings, clusters, mutual};
-use kinetograph_dataflows::graph::edges::{inter, intra};
-use kinetograph_dataflows::graph::pairs::pairs;
+use kinetograph_dataflows::relations::classes::classes;
+use kinetograph_dataflows::relations::clusters::{Settings, clusters, mutual};
+use kinetograph_dataflows::relations::edges::{inter, intra};
+use kinetograph_dataflows::relations::pairs::pairs;
 use kinetograph_dataflows::time::{Diff, Epoch};
 use serde_json::{Value, json};
 use timely::dataflow::operators::probe::Handle;

@@ -3,9 +3,9 @@
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::trace::chunk::vec::{ChunkBatcher as VecBatcher, ChunkSpine as VecSpine};
 use differential_dataflow::{Hashable, VecCollection};
-use kinetograph_dataflows::graph::node::{Pair, PairKind};
-use kinetograph_dataflows::graph::pairs;
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{Pair, PairKind};
+use kinetograph_dataflows::relations::pairs;
 use kinetograph_dataflows::time::{Diff, Epoch};
 use rand::Rng;
 use serde::{Deserialize, Serialize};

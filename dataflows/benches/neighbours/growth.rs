@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Instant;
 
-use kinetograph_dataflows::graph::codebook::{Codebook, Decision};
-use kinetograph_dataflows::graph::kmeans::nearest;
-use kinetograph_dataflows::graph::node::CellId;
-use kinetograph_dataflows::graph::policy::{Deciding, Settings};
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::CellId;
+use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
+use kinetograph_dataflows::index::partition::kmeans::nearest;
+use kinetograph_dataflows::index::partition::policy::{Deciding, Settings};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};

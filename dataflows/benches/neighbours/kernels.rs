@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use kinetograph_dataflows::graph::product::bound::{Arithmetic, error, lowered};
-use kinetograph_dataflows::graph::product::norm::norm;
-use kinetograph_dataflows::graph::product::{Candidate, Encoding, Kernel, Limits, Panels, Queries};
-use kinetograph_dataflows::graph::score::score;
+use kinetograph_dataflows::index::kernels::Encoding;
+use kinetograph_dataflows::index::kernels::Kernel;
+use kinetograph_dataflows::index::kernels::Panels;
+use kinetograph_dataflows::index::kernels::norm::norm;
+use kinetograph_dataflows::index::kernels::score::score;
+use kinetograph_dataflows::index::kernels::{Candidate, Limits, Queries};
+use kinetograph_dataflows::index::quantize::bound::{Arithmetic, error, lowered};
 use serde_json::{Map, json};
 
 use crate::vectors::clustered;

@@ -33,8 +33,10 @@ use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 
-use kinetograph_dataflows::graph::product::{Kernel, Projecting, Storage};
-use kinetograph_dataflows::graph::vector::Precision;
+use kinetograph_dataflows::index::kernels::Kernel;
+use kinetograph_dataflows::index::kernels::vector::Precision;
+use kinetograph_dataflows::index::quantize::Projecting;
+use kinetograph_dataflows::index::quantize::Storage;
 
 fn main() {
     allocator::keep_memory();

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame::Frame;
-use crate::graph::node::Row;
-use crate::graph::vector::Vector;
+use super::frame::Frame;
+use super::track::View;
 use crate::id::SourceId;
-use crate::track::View;
+use crate::index::kernels::vector::Vector;
+use crate::index::node::Row;
 
 /// What enters the vision code.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kinetograph_dataflows::embed::Embedder;
+use kinetograph_dataflows::observe::embed::Embedder;
 use kinetograph_dataflows::settings::GraphSettings;
 
 use super::{settings, storage};

@@ -1,6 +1,6 @@
 //! The settings of a state's graph: kept when it is new, and compared with those asked for from then on.
 
-use kinetograph_dataflows::embed::Embedder;
+use kinetograph_dataflows::observe::embed::Embedder;
 
 use crate::config::{Config, graph_settings};
 use crate::state::record::MadeWith;

@@ -1,6 +1,7 @@
 //! How a run keeps rows for the product of neighbours: as the settings have it, or as a short measurement finds best here.
 
-use kinetograph_dataflows::graph::product::{Kernel, Storage};
+use kinetograph_dataflows::index::kernels::Kernel;
+use kinetograph_dataflows::index::quantize::Storage;
 
 use crate::state::record::KeptRows;
 use crate::state::{State, encode, key};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kinetograph_dataflows::id::SourceId;
-use kinetograph_dataflows::observe::Stage;
+use kinetograph_dataflows::observe::stream::Stage;
 
 use crate::engine::cluster::Link;
 use crate::engine::member::Member;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{CellId, PairKind};
+use kinetograph_dataflows::index::node::{CellId, PairKind};
+use kinetograph_dataflows::index::partition::codebook::Decision;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 

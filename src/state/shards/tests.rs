@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kinetograph_dataflows::graph::codebook::Decision;
-use kinetograph_dataflows::graph::node::{CellId, ClassId, GroupId, Pair, PairKind};
 use kinetograph_dataflows::id::{NodeId, SourceId};
+use kinetograph_dataflows::index::node::{CellId, ClassId, GroupId, Pair, PairKind};
+use kinetograph_dataflows::index::partition::codebook::Decision;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
