@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Our neighbours and other libraries at the same work in one run, in turns.
 
-    python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N] [--once] [--cells CAP,P,WITHIN]
+    python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N] [--once] [--cells CAP,P,WITHIN] [--kernel K] [--storage S]
 
 A round is: ours, faiss, usearch, hnswlib; after the last, ours once more, unless --once. Ours is `cargo bench -p kinetograph-dataflows
 --bench neighbours -- rates ROWS D 2 0 1 INSERTS 500 threaded`, one exact cell for all, searched on two threads; its lists are compared with
 faiss's flat search before any of the others is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
 node probing P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
 against those lists. What the others do is told in peers.py. Ratios are of the medians.
+
+With --kernel or --storage ours multiplies by these instructions (portable, avx2, avx512vnni), or keeps rows so (f32, words, bytes). The others take what
+the processor has all the same.
 
 A full rebuild is flat search of all vectors for each of them, timed on all where that takes under half a minute, else on a
 sample of them and told as such.
@@ -40,10 +43,10 @@ def rates(*words):
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def ours(rows, d, inserts, file, cells=(0, 1, 0)):
+def ours(rows, d, inserts, file, fixed, cells=(0, 1, 0)):
     """Our rates at the task, on two threads."""
     cap, nprobe, within = cells
-    return rates(rows, d, 2, cap, nprobe, inserts, BATCH, *([file] if file else []), "threaded", f"within={within}")
+    return rates(rows, d, 2, cap, nprobe, inserts, BATCH, *([file] if file else []), "threaded", *fixed, f"within={within}")
 
 
 def rebuild(vectors):
@@ -60,14 +63,14 @@ def rebuild(vectors):
     return seconds, len(vectors)
 
 
-def measured(rows, d, inserts, file, rounds, once, cells):
+def measured(rows, d, inserts, file, fixed, rounds, once, cells):
     """The rates of all runs by name; the rebuild."""
     runs = {name: [] for name in ("ours", *([CELLS] if cells else []), *RATES)}
 
     def all_ours():
-        runs["ours"].append(ours(rows, d, inserts, file))
+        runs["ours"].append(ours(rows, d, inserts, file, fixed))
         if cells:
-            runs[CELLS].append(ours(rows, d, inserts, file, cells))
+            runs[CELLS].append(ours(rows, d, inserts, file, fixed, cells))
 
     for turn in range(rounds):
         all_ours()
@@ -89,10 +92,13 @@ def main():
     words.add_argument("--rounds", type=int, default=1)
     words.add_argument("--once", action="store_true")
     words.add_argument("--cells", type=lambda text: text.split(","), metavar="CAP,P,WITHIN")
+    words.add_argument("--kernel")
+    words.add_argument("--storage")
     task = words.parse_args()
+    fixed = [f"{name}={value}" for name, value in (("storage", task.storage), ("kernel", task.kernel)) if value]
     in_venv(__file__)
     file = task.file and task.file.resolve()
-    runs, (rebuild_s, searches) = measured(task.rows, task.d, task.inserts, file, task.rounds, task.once, task.cells)
+    runs, (rebuild_s, searches) = measured(task.rows, task.d, task.inserts, file, fixed, task.rounds, task.once, task.cells)
 
     def middle(name, *keys):
         found = [run[key] for run in runs[name] for key in keys if key in run]
@@ -122,7 +128,7 @@ def main():
     tell(
         what="paired", of="file" if file else "clustered", rows=task.rows, d=task.d, inserts=task.inserts, rounds=task.rounds,
         medians={name: dict(zip(("inserts_per_s", "deletes_per_s", "recall_at_10"), row)) for name, row in table.items()},
-        cells=task.cells,
+        cells=task.cells, fixed=fixed,
         insert_ratios={name: round(inserts / row[0], 4) for name, row in table.items() if row is not best},
         delete_ratios={name: round(deletes / row[1], 6) for name, row in table.items() if row is not best and row[1]},
         rebuild_s=round(rebuild_s, 2), rebuild_searches=searches,

@@ -17,7 +17,7 @@ mod whole;
 
 pub use basis::Basis;
 pub use projected::ProjectedVectors;
-pub use projection::{Projecting, Projection, Searched};
+pub use projection::{Projecting, Projection};
 pub use proposer::Proposer;
 pub use storage::Storage;
 pub use whole::WholeVectors;

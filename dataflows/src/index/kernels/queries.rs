@@ -3,7 +3,7 @@
 use super::encoding::{Encoding, LANE, ZERO};
 use super::kernel::Kernel;
 use super::panels::Panels;
-use super::tile::{Epilogue, QUERIES, ROWS, Stretch, Sums, Tile, Values};
+use super::tile::{Epilogue, QUERIES, ROWS, Stretch, Sums, Tile};
 
 /// Lanes of a panel that are multiplied at a stretch, 16 KB, to stay in a core's first cache while all queries meet them.
 const STRETCH: usize = 256;
@@ -49,7 +49,8 @@ pub struct Queries {
 /// Six queries.
 #[derive(Debug)]
 struct Group {
-    values: Vec<Values>,
+    /// A lane of each, one after the other.
+    values: Vec<[i32; QUERIES]>,
     scales: [f32; QUERIES],
     /// What the zero of the rows' bytes adds to each one's sums.
     zeros: [i32; QUERIES],

@@ -12,9 +12,6 @@ pub(crate) const QUERIES: usize = 6;
 #[repr(C, align(64))]
 pub(crate) struct Lane(pub(crate) [[u8; LANE]; ROWS]);
 
-/// A lane of each of six queries, little-endian; bytes have their sign here.
-pub(crate) type Values = [i32; QUERIES];
-
 /// Sums of products of six queries with the rows of a panel: whole numbers, or the bits of singles.
 pub(crate) type Sums = [[i32; ROWS]; QUERIES];
 
@@ -26,7 +23,8 @@ pub(crate) type Tile = [[f32; ROWS]; QUERIES];
 pub(crate) struct Stretch<'a> {
     pub(crate) encoding: Encoding,
     pub(crate) panel: &'a [Lane],
-    pub(crate) values: &'a [Values],
+    /// A lane of each of six queries, little-endian; bytes have their sign here.
+    pub(crate) values: &'a [[i32; QUERIES]],
     /// How many of the queries there are. What becomes of the others' sums is left open.
     pub(crate) count: usize,
     /// Whether sums begin at zero.

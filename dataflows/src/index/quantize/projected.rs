@@ -195,40 +195,39 @@ impl Rerank {
     /// Narrows the bounds of candidates whose queries are the rows from place `first` on. `errors`: how far the lower one can be
     /// above the canonical score, and by how much the upper one is to be raised.
     fn narrow(&self, first: usize, errors: (f64, f64), candidates: &mut [Candidate]) {
-        let pairs = Pairs { first, of: self, errors };
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor was just seen to have AVX2.
-            return unsafe { narrow_avx2(&pairs, candidates) };
+            return unsafe { narrow_avx2(self, first, errors, candidates) };
         }
-        pairs.narrow(candidates, dot);
+        self.narrow_by(first, errors, candidates, dot);
     }
 }
 
-struct Pairs<'a> {
-    first: usize,
-    of: &'a Rerank,
-    errors: (f64, f64),
-}
-
-impl Pairs<'_> {
+impl Rerank {
     #[inline(always)]
-    fn narrow(&self, candidates: &mut [Candidate], dot: impl Fn(&[i8], &[i8]) -> i32) {
-        let values = self.of.values;
+    fn narrow_by(
+        &self,
+        first: usize,
+        errors: (f64, f64),
+        candidates: &mut [Candidate],
+        dot: impl Fn(&[i8], &[i8]) -> i32,
+    ) {
+        let values = self.values;
         for pair in candidates {
-            let query = self.first + pair.query;
-            let (a, b) = (&self.of.rows[query], &self.of.rows[pair.row]);
-            let of_query = &self.of.steps[query * values..(query + 1) * values];
-            let of_row = &self.of.steps[pair.row * values..(pair.row + 1) * values];
+            let query = first + pair.query;
+            let (a, b) = (&self.rows[query], &self.rows[pair.row]);
+            let of_query = &self.steps[query * values..(query + 1) * values];
+            let of_row = &self.steps[pair.row * values..(pair.row + 1) * values];
             let single = f64::from;
             let along = single(a.scale) * single(b.scale) * f64::from(dot(of_query, of_row));
             let middle = single(pair.most) + along - single(a.left_first) * single(b.left_first);
             let lost = single(a.length) * single(b.off) + single(a.off) * (single(b.length) + single(b.off));
             let around = lost + single(a.left) * single(b.left);
             // Rounded to f32: to the next value below or above. Nothing is known of what an infinite score stands for.
-            let lower = ((middle - around - self.errors.0) as f32).next_down();
+            let lower = ((middle - around - errors.0) as f32).next_down();
             pair.least = if pair.most.is_finite() { lower } else { f32::NEG_INFINITY };
-            pair.most = pair.most.min(((middle + around + self.errors.1) as f32).next_up());
+            pair.most = pair.most.min(((middle + around + errors.1) as f32).next_up());
         }
     }
 }
@@ -242,8 +241,8 @@ fn dot(a: &[i8], b: &[i8]) -> i32 {
 /// The same, sixteen at a time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn narrow_avx2(pairs: &Pairs<'_>, candidates: &mut [Candidate]) {
-    pairs.narrow(candidates, |a, b| dot_avx2(a, b));
+fn narrow_avx2(rows: &Rerank, first: usize, errors: (f64, f64), candidates: &mut [Candidate]) {
+    rows.narrow_by(first, errors, candidates, |a, b| dot_avx2(a, b));
 }
 
 #[cfg(target_arch = "x86_64")]

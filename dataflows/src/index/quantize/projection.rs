@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
 use super::bound::{Arithmetic, error};
+use super::storage::Storage;
 use crate::index::kernels::Encoding;
 use crate::index::kernels::Kernel;
 use crate::index::kernels::Panels;
@@ -51,21 +52,6 @@ const WORTH: f64 = 0.6;
 /// What a pair takes beside its values.
 const PAIR: f64 = 8.0;
 
-/// A cell as far as the choice depends on it.
-#[derive(Clone, Copy, Debug)]
-pub struct Searched {
-    /// How whole vectors would be kept.
-    pub whole: Encoding,
-    /// How projections would be kept.
-    pub projected: Encoding,
-    /// What would multiply them.
-    pub kernel: Kernel,
-    /// Rows.
-    pub rows: usize,
-    /// Entries that a list keeps.
-    pub full: usize,
-}
-
 impl Projection {
     /// On the first `directions` of a basis, re-ranked on `reranked`, or as many as there are.
     pub fn new(basis: &Arc<Basis>, directions: usize, reranked: usize) -> Self {
@@ -89,16 +75,23 @@ impl Projection {
         Arc::ptr_eq(&self.basis, &other.basis) && of(self) == of(other)
     }
 
-    /// The projection that takes least for the cell, if it takes much less than whole vectors. `vectors` are some of its rows,
-    /// [`Projection::sample`] of them.
-    pub fn choose(basis: &Arc<Basis>, vectors: &[&[f32]], cell: Searched) -> Option<Self> {
+    /// The projection that takes least for a cell of `rows` rows whose lists keep `full` entries, if it takes much less than whole
+    /// vectors, both kept as `storage` has it. `vectors` are some of the rows, [`Projection::sample`] of them.
+    pub fn choose(
+        basis: &Arc<Basis>,
+        vectors: &[&[f32]],
+        storage: Storage,
+        kernel: Kernel,
+        rows: usize,
+        full: usize,
+    ) -> Option<Self> {
         let d = basis.d();
         let most = basis.len().min(Self::most(d));
         if vectors.len() < 2 || most < STEP {
             return None;
         }
         // Where a list's last score would be among the vectors that stand for the rows.
-        let rank = (cell.full * vectors.len() / cell.rows.max(1)).clamp(1, vectors.len() - 1);
+        let rank = (full * vectors.len() / rows.max(1)).clamp(1, vectors.len() - 1);
         let mut projected = vec![vec![0.0; most]; vectors.len()];
         basis.project(vectors, &mut projected);
         let lengths: Vec<f32> = vectors.iter().map(|vector| norm(vector).powi(2) as f32).collect();
@@ -107,7 +100,7 @@ impl Projection {
         let mut exact = vec![0.0; vectors.len()];
         let queries = (0..vectors.len()).step_by(vectors.len().div_ceil(QUERIES));
         let (mut pairs, mut passed_whole) = (0usize, 0usize);
-        let whole_error = error_of(vectors, cell.whole);
+        let whole_error = error_of(vectors, storage.whole());
         for query in queries {
             scores(vectors[query], &flat, &mut exact);
             exact[query] = f32::NEG_INFINITY;
@@ -131,11 +124,11 @@ impl Projection {
         let score = SCORE.0 + SCORE.1 * d as f64;
         // A pair is looked at when it reaches the k-th score of either side.
         let each = |passed: usize, by: f64| by * 2.0 * passed as f64 / pairs as f64;
-        let by = |encoding: Encoding| cell.kernel.cost(encoding.fitting(d));
-        let whole = by(cell.whole) * d as f64 + PAIR + each(passed_whole, score);
+        let by = |encoding: Encoding| kernel.cost(encoding.fitting(d));
+        let whole = by(storage.whole()) * d as f64 + PAIR + each(passed_whole, score);
         let deepest = passed.len() - 1;
         let costs = (0..=deepest).map(|at| {
-            let product = by(cell.projected) * ((at + 1) * STEP) as f64 + PAIR;
+            let product = by(storage.projected()) * ((at + 1) * STEP) as f64 + PAIR;
             let further = ((deepest - at) * STEP) as f64;
             let reranks = each(passed[at], RERANK.0 + RERANK.1 * further);
             (product + reranks + each(passed[deepest], score), at)

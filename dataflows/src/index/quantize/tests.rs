@@ -313,17 +313,10 @@ fn what_is_alike_is_projected_and_what_is_not_is_multiplied_whole() {
     let mut rng = Pcg64::seed_from_u64(6);
     let near = alike(1500, 256, 8, &mut rng);
     let basis = Arc::new(Basis::learn(&borrowed(&near), 128).unwrap());
-    let cell = |storage: Storage, rows| Searched {
-        whole: storage.whole(),
-        projected: storage.projected(),
-        kernel: Kernel::best(),
-        rows,
-        full: 2,
-    };
-    assert!(Projection::choose(&basis, &borrowed(&near), cell(Storage::F32, 1500)).is_some());
+    assert!(Projection::choose(&basis, &borrowed(&near), Storage::F32, Kernel::best(), 1500, 2).is_some());
     let apart: Vec<_> = (0..600).map(|_| unit(256, &mut rng)).collect();
     let basis = Arc::new(Basis::learn(&borrowed(&apart), 128).unwrap());
-    assert!(Projection::choose(&basis, &borrowed(&apart), cell(Storage::Bytes, 600)).is_none());
+    assert!(Projection::choose(&basis, &borrowed(&apart), Storage::Bytes, Kernel::best(), 600, 2).is_none());
 }
 
 #[test]

@@ -357,7 +357,8 @@ impl CellIndex {
             _ => {
                 let sample: Vec<_> = self.sample(Projection::sample(members)).collect();
                 let sample: Vec<&[f32]> = sample.iter().map(|values| &**values).collect();
-                Projection::choose(basis, &sample, self.rules.searched(members))
+                let Rules { storage, kernel, full, .. } = self.rules;
+                Projection::choose(basis, &sample, storage, kernel, members, full)
             }
         };
         let same = match (&projection, &self.projection) {

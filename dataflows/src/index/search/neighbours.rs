@@ -97,8 +97,7 @@ pub fn search<'s>(
     let rules = Rules::of(settings, data.inner.scope().peers());
     let projecting = settings.projection;
     let mut builder = OperatorBuilder::new("Neighbours".to_owned(), data.inner.scope());
-    type Update<D> = ((CellId, D), Epoch, Diff);
-    fn worker<D>(((cell, _), _, _): &Update<D>) -> u64 {
+    fn worker<D>(((cell, _), _, _): &((CellId, D), Epoch, Diff)) -> u64 {
         cell.hashed()
     }
     let again = data.inner.scope().activator_for(builder.operator_info().address);

@@ -7,7 +7,7 @@ use crate::index::quantize::ProjectedVectors;
 use crate::index::quantize::Proposer;
 use crate::index::quantize::Storage;
 use crate::index::quantize::WholeVectors;
-use crate::index::quantize::{Projecting, Projection, Searched};
+use crate::index::quantize::{Projecting, Projection};
 
 /// What lists in a cell follow.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +50,6 @@ impl Rules {
             Some(on) => Box::new(ProjectedVectors::new(on, self.storage.projected(), self.kernel)),
             None => Box::new(WholeVectors::new(d, self.storage.whole(), self.kernel)),
         }
-    }
-
-    /// A cell of `rows` rows, as far as it depends on that what its proposer best multiplies.
-    pub(super) fn searched(&self, rows: usize) -> Searched {
-        let (whole, projected) = (self.storage.whole(), self.storage.projected());
-        Searched { whole, projected, kernel: self.kernel, rows, full: self.full }
     }
 
     /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.

@@ -12,9 +12,6 @@ use std::mem::transmute;
 use crate::index::kernels::encoding::{Encoding, LANE};
 use crate::index::kernels::tile::{Epilogue, Lane, QUERIES, ROWS, Stretch, Sums, Tile};
 
-/// Sums of one query with 16 rows.
-type Sixteen = [__m256i; 2];
-
 /// Queries whose sums of bytes fit into the registers.
 const OF_BYTES: usize = 3;
 
@@ -46,12 +43,12 @@ pub(super) fn reached(
 /// The sums of the first `N` queries, with what is in `sums`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn all<const N: usize>(stretch: &Stretch<'_>, sums: &Sums) -> [Sixteen; N] {
+fn all<const N: usize>(stretch: &Stretch<'_>, sums: &Sums) -> [[__m256i; 2]; N] {
     let mut before = [[_mm256_setzero_si256(); 2]; N];
     if !stretch.first {
         for (before, sums) in before.iter_mut().zip(sums) {
             // SAFETY: two registers are 16 values of i32, and any bits are one.
-            *before = unsafe { transmute::<[i32; ROWS], Sixteen>(*sums) };
+            *before = unsafe { transmute::<[i32; ROWS], [__m256i; 2]>(*sums) };
         }
     }
     match stretch.encoding {
@@ -63,7 +60,7 @@ fn all<const N: usize>(stretch: &Stretch<'_>, sums: &Sums) -> [Sixteen; N] {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn floats<const N: usize>(stretch: &Stretch<'_>, before: [Sixteen; N]) -> [Sixteen; N] {
+fn floats<const N: usize>(stretch: &Stretch<'_>, before: [[__m256i; 2]; N]) -> [[__m256i; 2]; N] {
     let mut all = before.map(|two| two.map(|sums| _mm256_castsi256_ps(sums)));
     for (lanes, values) in stretch.panel.iter().zip(stretch.values) {
         let [left, right] = halves(lanes).map(|half| _mm256_castsi256_ps(half));
@@ -78,7 +75,7 @@ fn floats<const N: usize>(stretch: &Stretch<'_>, before: [Sixteen; N]) -> [Sixte
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn words<const N: usize>(stretch: &Stretch<'_>, mut all: [Sixteen; N]) -> [Sixteen; N] {
+fn words<const N: usize>(stretch: &Stretch<'_>, mut all: [[__m256i; 2]; N]) -> [[__m256i; 2]; N] {
     for (lanes, values) in stretch.panel.iter().zip(stretch.values) {
         let [left, right] = halves(lanes);
         for query in 0..N {
@@ -93,7 +90,7 @@ fn words<const N: usize>(stretch: &Stretch<'_>, mut all: [Sixteen; N]) -> [Sixte
 /// Bytes are made words first.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn bytes<const N: usize>(stretch: &Stretch<'_>, before: [Sixteen; N]) -> [Sixteen; N] {
+fn bytes<const N: usize>(stretch: &Stretch<'_>, before: [[__m256i; 2]; N]) -> [[__m256i; 2]; N] {
     let mut out = before;
     for first in (0..N).step_by(OF_BYTES) {
         // For each query and each four rows, two sums a row: products of 16 bits are added in pairs.
@@ -124,10 +121,10 @@ fn bytes<const N: usize>(stretch: &Stretch<'_>, before: [Sixteen; N]) -> [Sixtee
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn store<const N: usize>(all: [Sixteen; N], sums: &mut Sums) {
+fn store<const N: usize>(all: [[__m256i; 2]; N], sums: &mut Sums) {
     for (two, sums) in all.into_iter().zip(sums) {
         // SAFETY: two registers are 16 values of i32, and any bits are one.
-        *sums = unsafe { transmute::<Sixteen, [i32; ROWS]>(two) };
+        *sums = unsafe { transmute::<[__m256i; 2], [i32; ROWS]>(two) };
     }
 }
 
@@ -135,7 +132,7 @@ fn store<const N: usize>(all: [Sixteen; N], sums: &mut Sums) {
 #[target_feature(enable = "avx2,fma")]
 fn compared<const N: usize>(
     encoding: Encoding,
-    all: [Sixteen; N],
+    all: [[__m256i; 2]; N],
     epilogue: &Epilogue<'_>,
     tile: &mut Tile,
 ) -> [u16; QUERIES] {
