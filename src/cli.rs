@@ -3,6 +3,7 @@
 mod bench;
 mod embed;
 mod forget;
+mod log;
 mod look;
 #[cfg(any(feature = "ingest", feature = "train"))]
 mod progress;
@@ -116,6 +117,7 @@ impl ConfigArguments {
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    log::install();
     let done = match cli.command {
         #[cfg(feature = "ingest")]
         Command::Run(arguments) => run::run(&arguments),

@@ -287,3 +287,46 @@ fn a_run_in_lock_step_takes_no_orders_and_no_live_source() {
     assert_eq!(report.sources_failed.len(), 1);
     assert!(report.sources_failed[0].reason.contains(live), "{:?}", report.sources_failed);
 }
+
+#[test]
+fn a_run_that_is_stopped_and_dropped_over_and_over_gives_the_nodes_of_one_that_is_not() {
+    let videos = crate::video::Videos::find().small();
+    let file = videos[1].as_str();
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    let once = |state: &Path| Options { until_idle: true, ..options(state, &[file]) };
+    start(&config(), &once(&whole)).unwrap().join().unwrap();
+
+    let (mut starts, mut before) = (0, 0);
+    loop {
+        let run = start(&config(), &once(&broken)).unwrap();
+        starts += 1;
+        // Stopped at all kinds of moments: at once, while it is restored, and after some frames of its own.
+        let further = [0, 1, 9, 40][starts % 4];
+        while !run.is_over() && run.totals().frames < further {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if starts % 2 == 0 {
+            run.stop();
+            run.join().unwrap();
+        } else {
+            drop(run);
+        }
+        let state = State::open_read(&broken).unwrap();
+        let view = state.view().unwrap();
+        let source = view.sources().unwrap().remove(&SourceId(0));
+        let position = source.as_ref().map_or(0, |source| source.position);
+        assert!(position >= before, "{position} after {before}");
+        before = position;
+        if source.is_some_and(|source| source.ended) {
+            break;
+        }
+        assert!(starts < 400, "no end after {starts} starts: {position} frames");
+    }
+    assert!(starts > 4, "{starts} starts");
+    assert_taken_once(&broken, SourceId(0), false);
+    let (whole, broken) = (digests(&whole), digests(&broken));
+    for collection in ["crops", "vectors"] {
+        assert_eq!(whole[collection], broken[collection], "{collection} after {starts} starts");
+    }
+}

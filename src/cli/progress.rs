@@ -31,6 +31,7 @@ impl Progress {
             bar
         };
         let (graph, training) = (line("graph"), line("training"));
+        super::log::above(Some(lines.clone()));
         Progress { graph, training, start: Instant::now(), lines }
     }
 
@@ -62,5 +63,11 @@ impl Progress {
     pub(super) fn clear(&self) {
         self.graph.finish_and_clear();
         self.training.finish_and_clear();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        super::log::above(None);
     }
 }

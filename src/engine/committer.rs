@@ -301,6 +301,8 @@ impl Committer {
         self.quiet = if quiet { self.quiet + 1 } else { 0 };
         let effective = epoch + self.settings.decision_delay_epochs;
         if !decided.is_empty() || !told.is_empty() {
+            let (codebook, retiring) = (decided.len(), told.len());
+            tracing::info!(epoch, effective, codebook, retiring, "decided from a closed epoch");
             self.pending.insert(effective);
         }
         // The channel holds more than can be decided before the worker looks again.
@@ -417,7 +419,15 @@ impl Committer {
         }
         drop(view);
         self.state.commit(&batch)?;
-        self.count(&outputs, retired.len() as u64, start.elapsed());
+        let took = start.elapsed();
+        tracing::debug!(
+            epoch,
+            changes = outputs.changes.count(),
+            retired = retired.len(),
+            ?took,
+            "transaction written"
+        );
+        self.count(&outputs, retired.len() as u64, took);
         self.tell(epoch, &outputs, &touched);
         Ok(())
     }

@@ -98,6 +98,35 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Notes the event in the log, with the source and the epoch as fields.
+    fn log(&self) {
+        match self {
+            Event::Restored { epoch } => tracing::info!(epoch, "the stored graph is back in memory"),
+            Event::SourceAdded { id, uri } => tracing::info!(source = id, uri, "source added"),
+            Event::SourceOpened { id, uri, position } => {
+                tracing::info!(source = id, uri, position, "source opened");
+            }
+            Event::SourceEnded { id, uri, frames } => {
+                tracing::info!(source = id, uri, frames, "source ended")
+            }
+            // Whoever runs the engine shows it to a person.
+            Event::SourceFailed { uri, reason } => tracing::info!(uri, reason, "source failed"),
+            Event::SourceDisconnected { id, uri, reason } => {
+                tracing::info!(source = id, uri, reason, "source disconnected");
+            }
+            Event::SourcePaused { id } => tracing::info!(source = id, "source paused"),
+            Event::SourceResumed { id } => tracing::info!(source = id, "source resumed"),
+            Event::SourceRemoved { id } => tracing::info!(source = id, "source removed"),
+            Event::Committed { epoch, frames, nodes } => {
+                tracing::debug!(epoch, frames, nodes, "epoch committed");
+            }
+            Event::TrainingFailed { reason } => tracing::info!(reason, "training failed"),
+            Event::Notice { text } => tracing::info!(text, "notice"),
+        }
+    }
+}
+
 /// Hands events to listeners. Nobody in the run ever waits for one.
 #[derive(Debug, Default)]
 pub struct Events {
@@ -113,8 +142,9 @@ struct Hub {
 }
 
 impl Events {
-    /// Tells every listener.
+    /// Tells every listener, and the log.
     pub fn tell(&self, event: Event) {
+        event.log();
         let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
         hub.listeners.retain(|listener| match listener.try_send(event.clone()) {
             Ok(()) => true,

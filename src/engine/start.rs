@@ -53,7 +53,9 @@ pub fn start_over(state: State, config: &Config, options: &Options) -> anyhow::R
     let (requests_in, requests) = bounded(REQUESTS);
     let thread = {
         let (parts, options) = (parts.clone(), options.clone());
+        let span = tracing::info_span!("run", state = place);
         let run = move || {
+            let _run = span.entered();
             let report = run(prepared, &options, &parts, requests, start);
             parts.events.close();
             report

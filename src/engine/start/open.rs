@@ -63,6 +63,9 @@ impl Prepared {
         let tell = |text: &str| parts.events.tell(Event::Notice { text: text.to_owned() });
         let company = Company::gather(&asked, &tell, &|| parts.life.stopped())?;
         pin_up(&company.enlisted, parts);
+        let Enlisted { waiting, paused, failed, ended_before, .. } = &company.enlisted;
+        let (waiting, paused, failed) = (waiting.len(), paused.len(), failed.len());
+        tracing::info!(waiting, paused, failed, ended_before, "sources found");
         Ok(Opened { prepared: self, company })
     }
 }

@@ -25,6 +25,7 @@ impl Opened {
         let all = &self.company.all;
         let delay = self.prepared.config.engine.decision_delay_epochs;
         let everything = Arc::new(stored(all, &all.view()?, delay)?);
+        tracing::info!(epoch = committed, nodes = everything.rows.len(), "state read");
         let own = match self.prepared.member.of {
             1 => everything.clone(),
             _ => Arc::new(everything.of_shard(self.prepared.member.shard())),

@@ -37,6 +37,7 @@ impl Running {
             }
             life.wait_finished(EVERY);
         }
+        tracing::info!(phase = ?life.phase(), epoch = life.committed(), fault = life.fault(), "the run ends");
         if let (Some(link), true) = (&self.link, life.stopped()) {
             link.ends(life.fault());
             self.mesh_lines.cut();

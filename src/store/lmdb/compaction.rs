@@ -83,6 +83,7 @@ fn replace(old: &LmdbStore, leave_out: &[(Table, &[u8])]) -> Result<Compacted, S
     drop(new);
     fs::rename(folder.join("data.mdb"), dir.join("data.mdb")).map_err(io)?;
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+    tracing::info!(place = %dir.display(), before, after, "data file rewritten");
     Ok(Compacted { before, after })
 }
 
