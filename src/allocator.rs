@@ -1,10 +1,10 @@
-//! How the program's allocator, mimalloc, is set. Also part of the benches of neighbours.
+//! The settings of the program's allocator, mimalloc. Also part of the benches of neighbours.
 
 use libmimalloc_sys::{mi_option_set_default, mi_option_t};
 
 /// `mi_option_purge_delay` in mimalloc's own header; the crate names only some options.
 const PURGE_DELAY: mi_option_t = 15;
-/// How long memory that was freed is kept at least before the system has it back, milliseconds. An epoch frees what the next one asks for; by itself
+/// The least time that freed memory is kept before the system has it back, milliseconds. An epoch frees what the next one asks for; by itself
 /// mimalloc keeps it for a second. It goes back when memory is asked for or freed after that.
 const KEEP_MS: i64 = 10_000;
 

@@ -12,7 +12,7 @@ pub use evicting::Evicting;
 use kinetograph_dataflows::index::kernels::vector::Precision;
 use serde::{Deserialize, Serialize};
 
-/// How many nodes, and which go first.
+/// The largest number of nodes, and which go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

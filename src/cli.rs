@@ -46,13 +46,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The main job: take video in, keep the graph up to date, train
+    /// Take video in, keep the graph up to date, train: the main job
     #[cfg(feature = "ingest")]
     Run(run::Arguments),
     /// Train alone over a state, which another process may still be growing
     #[cfg(feature = "train")]
     Train(train::Arguments),
-    /// Counts, and a digest of each collection: equal digests mean equal collections
+    /// Count what a state holds and print a digest of each collection: equal digests mean equal collections
     Stats(look::StatsArguments),
     /// Recompute the graph as it is now by plain code and compare; exit code 1 when something differs
     Verify(look::VerifyArguments),
@@ -69,13 +69,13 @@ enum Command {
     Bench(bench::Part),
     /// Make a page and a picture of what was found
     Gallery(look::GalleryArguments),
-    /// What moves in a video, frame by frame
+    /// Print what moves in a video, frame by frame
     #[cfg(feature = "ingest")]
     Mine(vision::MineArguments),
     /// Follow one object through a video
     #[cfg(feature = "ingest")]
     Track(vision::TrackArguments),
-    /// Vectors of a folder of images, by a checkpoint, a fresh network or the descriptor
+    /// Write vectors of a folder of images, by a checkpoint, a fresh network or the descriptor
     Embed(embed::Arguments),
 }
 
@@ -155,7 +155,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether what was asked for could not be, whatever the state of anything.
+/// Returns true when the request itself cannot be, whatever the state of anything.
 fn is_usage(error: &anyhow::Error) -> bool {
     #[cfg(feature = "ingest")]
     if error.downcast_ref::<crate::engine::cluster::ClusterError>().is_some_and(|error| error.is_usage()) {

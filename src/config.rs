@@ -43,7 +43,7 @@ pub struct Config {
     pub embed: Embed,
     /// Neighbours, codebook, clusters.
     pub graph: kinetograph_dataflows::settings::GraphSettings,
-    /// How many nodes the graph holds at most, and which go first.
+    /// The largest number of nodes that the graph holds, and which go first.
     pub budget: crate::budget::Settings,
     /// Training.
     pub train: crate::train::settings::Settings,
@@ -57,7 +57,7 @@ pub struct Embed {
     pub torchscript: String,
     /// Side of the module's input, pixels; crops are scaled to it.
     pub side: u32,
-    /// How vectors are kept: `f32`, or `f16` for half of the memory. Lists are exact over the vectors as they are kept.
+    /// The precision that vectors are kept in: `f32`, or `f16` for half of the memory. Lists are exact over the vectors as they are kept.
     pub precision: Precision,
 }
 
@@ -69,7 +69,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file, variable or flag.
         place: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A key that does not exist, or a value of the wrong kind.
@@ -77,7 +77,7 @@ pub enum ConfigError {
     Wrong {
         /// The file, variable or flag.
         place: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A value that cannot be.
@@ -234,7 +234,7 @@ fn overlay(table: &mut Table, over: Table, path: &str) {
     }
 }
 
-/// Whether `over` chooses another shape than `below` has.
+/// Returns true when `over` chooses another shape than `below` has.
 fn changes_shape(below: &Value, over: &Table) -> bool {
     over.len() == 1 && over.keys().any(|shape| below.get(shape).is_none())
 }

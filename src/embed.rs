@@ -26,7 +26,7 @@ pub const TENSOR: &str = "embeddings";
 /// Describes crops (96 x 96 RGB, rows of bytes): n x d values, row after row, or why it cannot.
 pub type Describe<'d> = dyn FnMut(&[&[u8]]) -> Result<Vec<f32>, String> + 'd;
 
-/// What a folder came to.
+/// The numbers of what became of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Embedded {
     /// Pictures.
@@ -39,7 +39,7 @@ pub struct Embedded {
     pub names: PathBuf,
 }
 
-/// What can go wrong with a folder of images.
+/// The failure of a folder of images.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// There is nothing to embed.
@@ -166,7 +166,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, FolderError> {
     Ok(picture.into_raw())
 }
 
-/// What ends like a picture under `root`/`below`, by its name relative to `root`, with slashes. `visited` holds the folders
+/// Collects the files that end like a picture under `root`/`below`, by their names relative to `root`, with slashes. `visited` holds the folders
 /// looked at, so that a link back up ends.
 fn collect(
     root: &Path,

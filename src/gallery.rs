@@ -16,10 +16,10 @@ use crate::state::State;
 use loss::Curve;
 use pick::Album;
 
-/// What `index.html` says of itself; tells a former gallery from any other folder.
+/// The mark in `index.html` that tells a former gallery from any other folder.
 const MARK: &str = r#"<meta name="generator" content="kinetograph gallery">"#;
 
-/// What a gallery shows, and where.
+/// The numbers of what a gallery shows, and its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gallery {
     /// The page.

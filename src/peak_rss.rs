@@ -1,4 +1,4 @@
-//! What this process takes of the machine's memory.
+//! The memory that this process takes of the machine.
 
 /// Largest resident memory of this process, bytes; 0 where the system does not tell.
 pub fn peak_rss_bytes() -> u64 {

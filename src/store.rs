@@ -76,7 +76,7 @@ impl Table {
 /// The longest key, in bytes. Keys have at least one byte.
 pub const MAX_KEY_BYTES: usize = 511;
 
-/// What can go wrong with a store. Each names the place and says what to do.
+/// A store's failure. Each names the place and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full: nothing of the transaction was written.
@@ -97,12 +97,12 @@ pub enum StoreError {
         /// The state's folder.
         place: String,
     },
-    /// What lies in the folder is damaged, foreign or of another version. It was left as it is.
+    /// The data in the folder is damaged, foreign or of another version. It was left as it is.
     #[error("{place}: not a state that this kinetograph can read: {reason}")]
     Format {
         /// The state's folder.
         place: String,
-        /// What was found and what was expected.
+        /// The version or damage that was found, and what was expected.
         reason: String,
     },
     /// The file was replaced since it was opened for reading: what it holds may be forgotten by now.
@@ -182,7 +182,7 @@ impl Batch {
         }
     }
 
-    /// Whether it changes nothing.
+    /// Returns true when the batch changes nothing.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -203,7 +203,7 @@ pub trait Store: Send + Sync {
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, StoreError>;
 }
 
-/// What `Snapshot::scan` calls for each (key, value); it goes on while that returns `true`.
+/// The function that `Snapshot::scan` calls for each (key, value); the scan goes on while it returns `true`.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> bool + 'v;
 
 /// The store as of one commit.

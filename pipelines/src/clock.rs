@@ -18,7 +18,7 @@ pub(crate) struct Clock {
     base_ns: u64,
     /// Our time of the last frame.
     last_ns: Option<u64>,
-    /// Whether `start_ns` is set.
+    /// True when `start_ns` is set.
     started: bool,
 }
 
@@ -52,7 +52,7 @@ impl Clock {
     }
 }
 
-/// How long one frame lasts, nanoseconds.
+/// The duration of one frame, nanoseconds.
 fn period_ns(rate: (i32, i32)) -> u64 {
     match rate {
         (over, under) if over > 0 && under > 0 => {

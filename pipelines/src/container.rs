@@ -1,4 +1,4 @@
-//! Whether a file is as long as its own container says. GStreamer reads a cut AVI, Matroska or WebM file to
+//! Checks that a file is as long as its own container says. GStreamer reads a cut AVI, Matroska or WebM file to
 //! where it breaks off and reports a normal end; only the lengths written in the file tell.
 
 use std::fs::File;
@@ -37,7 +37,7 @@ pub(crate) fn stated_length_if_cut(file: &mut File) -> Result<Option<u64>> {
     Ok(None)
 }
 
-/// Whether the file is an MP4 or MOV without the index (`moov`) that its frames are found by: the boxes can be
+/// Returns true when the file is an MP4 or MOV without the index (`moov`) that its frames are found by: the boxes can be
 /// followed to the file's end, or to the one that is cut, and it is not among the whole ones.
 pub(crate) fn lacks_index(file: &mut File) -> Result<bool> {
     let actual = file.seek(SeekFrom::End(0))?;

@@ -1,4 +1,4 @@
-//! What can go wrong with a source. Each error names it and says what to do.
+//! Errors of a source. Each names it and says what to do.
 
 /// Why a source could not be read, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum IngestError {
     BadPattern {
         /// The argument as it was given.
         pattern: String,
-        /// What is wrong with it, and where.
+        /// The fault, and where it is.
         reason: String,
     },
     /// A URI that is malformed or of a kind that is not read.
@@ -39,7 +39,7 @@ pub enum IngestError {
     BadSetting {
         /// The field of [`crate::Settings`].
         setting: &'static str,
-        /// What it may be.
+        /// The values that it may have.
         reason: String,
     },
     /// There is nothing at that path.
@@ -99,7 +99,7 @@ pub enum IngestError {
     MissingPlugin {
         /// The path.
         place: String,
-        /// What is missing, as GStreamer names it: "H.264 decoder".
+        /// The missing decoder, as GStreamer names it: "H.264 decoder".
         codec: String,
     },
     /// The content breaks off or cannot be decoded further. What was decoded before it was delivered.
@@ -121,7 +121,7 @@ pub enum IngestError {
     Stalled {
         /// The path.
         place: String,
-        /// How long it was waited, seconds.
+        /// The time it was waited, seconds.
         seconds: u64,
         /// Frames delivered before.
         frames: u64,
@@ -129,7 +129,7 @@ pub enum IngestError {
     /// GStreamer itself does not work: it cannot start, or a core element is not installed.
     #[error("GStreamer: {reason}; install gstreamer1.0-plugins-base and -good")]
     GStreamer {
-        /// What failed.
+        /// The step that failed.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What comes out of a source: frames, then one end.
+//! The output of a source: frames, then one end.
 
 use gstreamer as gst;
 use gstreamer_video as video;
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// How a source ended.
+/// The end of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// Frames delivered; the last one's number is one less.
@@ -39,7 +39,7 @@ pub struct End {
     pub error: Option<IngestError>,
 }
 
-/// What a [`crate::Reader`]'s queue gives: frames in order, then exactly one end.
+/// An item of a [`crate::Reader`]'s queue, which gives frames in order, then exactly one end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The next picture.

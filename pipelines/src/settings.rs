@@ -1,10 +1,10 @@
-//! How videos are read.
+//! The settings of reading videos.
 
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
 
-/// How videos are read: picture size, queue length, patience.
+/// The settings of reading videos: picture size, queue length, patience.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -29,7 +29,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether every field is in its range.
+    /// Checks that every field is in its range.
     ///
     /// # Errors
     /// [`IngestError::BadSetting`] names the first field that is not.

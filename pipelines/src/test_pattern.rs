@@ -1,4 +1,4 @@
-//! What a `test://` address asks for.
+//! The picture that a `test://` address asks for.
 
 use crate::IngestError;
 
@@ -32,10 +32,10 @@ const PATTERNS: [&str; 26] = [
     "smpte-rp-219",
 ];
 
-/// What a `test://` address asks for.
+/// The picture that a `test://` address asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TestPattern {
-    /// How many pictures; `None` for a live one, which has no end.
+    /// Number of pictures; `None` for a live one, which has no end.
     pub(crate) frames: Option<i32>,
     /// Columns.
     pub(crate) width: i32,

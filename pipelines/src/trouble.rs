@@ -4,12 +4,12 @@ use gstreamer as gst;
 
 use crate::IngestError;
 
-/// What was announced about one source so far.
+/// The trouble that was announced about one source so far.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     /// The first error; the ones after it are its echoes.
     error: Option<(gst::glib::Error, String)>,
-    /// What no plugin was found for, sound and subtitles not counted.
+    /// Formats that no plugin was found for, sound and subtitles not counted.
     missing: Option<String>,
 }
 
@@ -36,12 +36,12 @@ impl Trouble {
         }
     }
 
-    /// Whether an error was announced: nothing new will be read.
+    /// Returns true when an error was announced: nothing new will be read.
     pub(crate) fn is_fatal(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Whether it was announced that nothing in the source can be decoded: no frame can come any more.
+    /// Returns true when it was announced that nothing in the source can be decoded: no frame can come any more.
     pub(crate) fn is_undecodable(&self) -> bool {
         self.error.as_ref().is_some_and(|(error, words)| {
             error.matches(gst::CoreError::MissingPlugin)
@@ -79,7 +79,7 @@ impl Trouble {
     }
 }
 
-/// What a `missing-plugin` message lacks, as GStreamer words it, unless it is for sound or text.
+/// Returns what a `missing-plugin` message lacks, as GStreamer words it, unless it is for sound or text.
 fn missing_for_video(structure: &gst::StructureRef) -> Option<String> {
     if structure.name() != "missing-plugin" {
         return None;

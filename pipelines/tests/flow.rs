@@ -1,4 +1,4 @@
-//! How frames flow: numbered, timed, sized, held back by a full queue, and stopped at once.
+//! Frames flow numbered, timed, sized, held back by a full queue, and stopped at once.
 
 use std::time::{Duration, Instant};
 

@@ -156,7 +156,7 @@ impl Evicting {
         }
     }
 
-    /// How near the nearest neighbour of `view` is, those left out that are going.
+    /// Returns the score of the nearest neighbour of `view` that is not going.
     fn nearest(&self, view: NodeId) -> Rank {
         let lists = self.lists.get(&view).into_iter().flat_map(BTreeMap::values);
         let staying =
@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// What a closed epoch holds.
+    /// The graph at a closed epoch.
     #[derive(Clone, Default)]
     struct Graph {
         nodes: BTreeMap<NodeId, u64>,

@@ -1,10 +1,10 @@
-//! How many nodes this machine has room for.
+//! The number of nodes that this machine has room for.
 
 use std::fs;
 
 use kinetograph_dataflows::index::kernels::vector::Precision;
 
-/// What is assumed where the system does not tell.
+/// The memory that is assumed where the system does not tell.
 const UNKNOWN: u64 = 8 << 30;
 /// One part in so many of the memory is the graph's; the rest is for decoding, training and the disk cache.
 const SHARE: u64 = 2;

@@ -12,7 +12,7 @@ use crate::export::files::Exported;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Part {
-    /// The graph alone, over vectors and a table of what comes and goes
+    /// Run the graph alone, over vectors and a table of inserts and deletes
     Graph(GraphArguments),
 }
 
@@ -29,7 +29,7 @@ pub(super) struct GraphArguments {
     /// The nodes' vectors
     #[arg(long, value_name = "FILE.safetensors")]
     vectors: PathBuf,
-    /// What comes and goes
+    /// Inserts and deletes, an operation a row
     #[arg(long, value_name = "FILE.tsv")]
     ops: PathBuf,
     /// Folder for the files; new, empty, or an earlier one

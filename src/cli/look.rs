@@ -108,7 +108,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     ))
 }
 
-/// Whether a page that makes no sense ended the process: it was sent beyond its memory (SIGSEGV) or beyond the file (SIGBUS).
+/// Returns true when a page that makes no sense ended the process: it was sent beyond its memory (SIGSEGV) or beyond the file (SIGBUS).
 /// Whoever kills it, for want of memory say, does so by another signal.
 fn ended_by_damage(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// Which line of the host file this process is, counted from 0; process 0 takes decisions and trains
     #[arg(long, value_name = "I", requires = "hostfile")]
     process: Option<usize>,
-    /// How long to wait for the other processes, seconds
+    /// Seconds to wait for the other processes
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "hostfile")]
     patience: u64,
     /// Write what was done as JSON

@@ -1,4 +1,4 @@
-//! What the values of settings may be: told before anything is read or written.
+//! The ranges of settings, checked before anything is read or written.
 
 use toml::{Table, Value};
 
@@ -23,7 +23,7 @@ const RANGES: [(&str, i64, i64, &str); 14] = [
     ("mine.pyramid_levels", 1, i64::MAX, ""),
 ];
 
-/// How many times as far as its own cell a node may look at most; more would be any distance.
+/// The largest multiple of its own cell's distance at which a node may look; more would be any distance.
 const FURTHEST: f64 = 100.0;
 
 impl Config {

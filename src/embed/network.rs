@@ -22,7 +22,7 @@ pub struct NetworkLayer {
 pub struct Init {
     /// Which network.
     pub net: Net,
-    /// What its weights are drawn by.
+    /// The seed that its weights are drawn by.
     pub seed: u64,
 }
 

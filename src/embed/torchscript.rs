@@ -15,13 +15,13 @@ use crate::train::device::{self, DeviceError};
 use crate::train::net::{MEAN, STD, picture_batch};
 use crate::train::settings::Device;
 
-/// What the module expects.
+/// The picture that the module expects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Input {
     /// Mean of each channel, 0 to 1, taken off the pixels.
     pub mean: [f32; 3],
-    /// What they are divided by then.
+    /// Divisor of each channel, after that.
     pub std: [f32; 3],
     /// Side of the picture it takes, pixels.
     pub side: usize,
@@ -34,7 +34,7 @@ impl Default for Input {
     }
 }
 
-/// What can go wrong with a module. Each names its file.
+/// A module's failure. Each names its file.
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
     /// The file cannot be read.
@@ -60,7 +60,7 @@ pub enum TorchError {
     Shape {
         /// The module.
         file: PathBuf,
-        /// What came out.
+        /// Shape of the output.
         shape: Vec<i64>,
         /// Pictures that went in.
         n: usize,

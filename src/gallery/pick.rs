@@ -1,4 +1,4 @@
-//! What to show of a state that is too large to show: evenly sampled where all are alike, best and varied where not.
+//! The choice of what a gallery shows of a state that is too large to show: evenly sampled where all are alike, best and varied where not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +18,9 @@ const PAIRS: usize = 16;
 const CLASSES: usize = 10;
 /// Crops in a row of any kind.
 const IN_A_ROW: usize = 11;
-/// What being of two sources adds to a pair's score when pairs compete for a place.
+/// The bonus to a pair's score for being of two sources, when pairs compete for a place.
 const ACROSS_SOURCES: f32 = 0.02;
-/// What a complete change of view adds; a turn the tracker saw is what transitivity is for.
+/// The bonus for a complete change of view; a turn the tracker saw is what transitivity is for.
 const CHANGE_OF_VIEW: f32 = 0.1;
 
 /// Some of a whole.
@@ -45,7 +45,7 @@ pub struct Path {
     pub score: f32,
 }
 
-/// How many there are of each, shown or not.
+/// The number of each kind, shown or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     /// The last committed epoch.
@@ -68,10 +68,10 @@ pub struct Totals {
     pub joined: usize,
 }
 
-/// What is shown.
+/// The things that a gallery shows.
 #[derive(Clone, Debug, Default)]
 pub struct Album {
-    /// How many there are of each.
+    /// The number of each kind.
     pub totals: Totals,
     /// Mined objects, source by source.
     pub sources: Vec<Sample>,
@@ -87,7 +87,7 @@ pub struct Album {
     names: BTreeMap<SourceId, String>,
 }
 
-/// What choices are made from.
+/// The state that choices are made from.
 struct Whole {
     with_crop: BTreeSet<NodeId>,
     scores: BTreeMap<(NodeId, NodeId), f32>,

@@ -16,7 +16,7 @@ use crate::message::{receive, send};
 pub use client::RemoteStore;
 pub use server::Server;
 
-/// What a client says first; another version is refused.
+/// A client's first message; another version is refused.
 const GREETING: &[u8; 16] = b"kinetograph st 1";
 /// Bytes of keys and values that one answer to [`Request::Scan`] holds, and a record more.
 const SCANNED_BYTES: usize = 1 << 20;

@@ -30,7 +30,7 @@ const FORMAT: u32 = 1;
 const STATE: &str = "kinetograph";
 const CHECKSUM: &str = "checksum";
 
-/// What a checkpoint knows beside its tensors.
+/// The part of a checkpoint that is not tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Version of this layout.
@@ -59,7 +59,7 @@ pub struct State {
     pub seconds: f64,
 }
 
-/// What can go wrong with a checkpoint. Each names the file.
+/// A checkpoint's failure. Each names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// It is cut off or altered.
@@ -67,7 +67,7 @@ pub enum CheckpointError {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What does not fit.
+        /// The part that does not fit.
         reason: String,
     },
     /// It belongs to another network or a newer program.
@@ -75,7 +75,7 @@ pub enum CheckpointError {
     Foreign {
         /// The file.
         file: PathBuf,
-        /// What differs, and what to do.
+        /// The difference, and what to do.
         reason: String,
     },
     /// The file system refused.
@@ -242,7 +242,7 @@ impl Checkpoint {
         &self.file
     }
 
-    /// What it knows beside its tensors.
+    /// Returns the part that is not tensors.
     pub fn state(&self) -> &State {
         &self.state
     }

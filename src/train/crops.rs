@@ -75,7 +75,7 @@ impl Crops {
         }
     }
 
-    /// How many crops could not be used so far.
+    /// The number of crops that could not be used so far.
     pub fn unreadable(&self) -> u64 {
         self.unreadable
     }

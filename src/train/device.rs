@@ -13,17 +13,17 @@ pub enum DeviceError {
          CUDA first in LD_LIBRARY_PATH"
     )]
     NoCuda {
-        /// What was asked for.
+        /// The device that was asked for.
         device: Device,
-        /// What the loader or libtorch says.
+        /// The error of the loader or of libtorch.
         reason: String,
     },
     /// There are fewer devices.
     #[error("{device}: there are only {count} CUDA devices, numbered from 0")]
     NoSuch {
-        /// What was asked for.
+        /// The device that was asked for.
         device: Device,
-        /// How many there are.
+        /// Devices that there are.
         count: i64,
     },
 }

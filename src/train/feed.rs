@@ -1,4 +1,4 @@
-//! What training learns from the graph: committed changes, epoch by epoch, and the crops themselves.
+//! The feed tells training of the graph's committed changes, epoch by epoch, and gives it the crops.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Delta {
     pub classes: Vec<(NodeId, ClassId, i8)>,
 }
 
-/// What can go wrong with a feed.
+/// A feed's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// The state as of that epoch is not kept any more.
@@ -46,7 +46,7 @@ pub trait Feed: Send {
     /// [`FeedError`] when the changes cannot be read.
     fn after(&mut self, epoch: Option<u64>, timeout: Duration) -> Result<Option<Delta>, FeedError>;
 
-    /// Whether no epoch will be committed any more. What [`Feed::after`] has not given yet may still wait there.
+    /// Returns true when no epoch will be committed any more. Epochs that [`Feed::after`] has not given yet may still wait there.
     fn ended(&self) -> bool;
 
     /// The node's crop, JPEG of 96 x 96; `None` when the node was retired meanwhile.
@@ -112,7 +112,7 @@ pub struct MemoryFeed {
     pub deltas: Vec<Delta>,
     /// Crops by node, JPEG.
     pub crops: BTreeMap<NodeId, Vec<u8>>,
-    /// Whether the stream goes on: deltas may be pushed between two calls.
+    /// True while the stream goes on: deltas may be pushed between two calls.
     pub open: bool,
 }
 

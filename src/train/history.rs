@@ -8,7 +8,7 @@ use std::path::Path;
 pub const FILE: &str = "loss.tsv";
 const HEADER: &str = "step\tepoch\tloss\ttransitive\tintra\thard_share\tno_negative\tseconds";
 
-/// What one step was like.
+/// One step's line of the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
     /// Its ordinal, 1 for the first.
@@ -38,7 +38,7 @@ impl History {
     /// Opens `dir`'s history to go on after `step`: later lines, and a torn last one, are cut off.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn open(dir: &Path, step: u64) -> io::Result<Self> {
         let path = dir.join(FILE);
         let rewritten = dir.join(".loss.tsv.partial");
@@ -64,7 +64,7 @@ impl History {
     /// Adds a line.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub fn push(&mut self, line: &Line) -> io::Result<()> {
         let text = format!(
             "{}\t{}\t{}\t{}\t{}\t{:.3}\t{}\t{:.3}\n",

@@ -10,7 +10,7 @@ pub const EPSILON: f64 = 1e-12;
 /// Cosine distances D = 1 - cos between all rows of `features` (n x d): n x n.
 ///
 /// # Errors
-/// What libtorch says.
+/// libtorch's error.
 pub fn distances(features: &Tensor) -> Result<Tensor, TchError> {
     let length = features
         .f_mul(features)?
@@ -25,7 +25,7 @@ pub fn distances(features: &Tensor) -> Result<Tensor, TchError> {
 /// the margin at first, when all features are alike.
 ///
 /// # Errors
-/// What libtorch says.
+/// libtorch's error.
 pub fn hinge(distances: &Tensor, triplets: &[Triplet], margin: f64) -> Result<Tensor, TchError> {
     let n = distances.size()[0];
     let flat = distances.f_reshape([-1i64])?;

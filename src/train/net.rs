@@ -24,7 +24,7 @@ pub struct Parameter {
     pub name: String,
     /// Its values.
     pub tensor: Tensor,
-    /// Whether training moves it along a gradient.
+    /// True when training moves it along a gradient.
     pub trainable: bool,
 }
 
@@ -51,7 +51,7 @@ impl Network {
     /// depend on `seed` alone and not on the device or on what other threads draw from libtorch.
     ///
     /// # Errors
-    /// What libtorch says, such as too little memory.
+    /// libtorch's error, such as too little memory.
     pub fn new(net: Net, norm: Norm, seed: u64, device: Device) -> Result<Self, TchError> {
         let mut weights = Weights { rng: Pcg32::seed_from_u64(seed), norm, device, parameters: Vec::new() };
         let layers = match net {
@@ -66,15 +66,15 @@ impl Network {
     /// normalisation alone.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch's error.
     pub fn forward(&self, views: &Tensor, training: bool) -> Result<Tensor, TchError> {
         self.layers.iter().try_fold(views.shallow_clone(), |x, (_, stage)| stage.forward(&x, training))
     }
 
-    /// What layer `name` puts out for `views`, flattened to n x d.
+    /// Returns the output of layer `name` for `views`, flattened to n x d.
     ///
     /// # Errors
-    /// What libtorch says. An unknown name is for [`Network::check_layer`] to find; here it means the last layer.
+    /// libtorch's error. An unknown name is for [`Network::check_layer`] to find; here it means the last layer.
     pub fn forward_to(&self, views: &Tensor, name: &str) -> Result<Tensor, TchError> {
         let mut x = views.shallow_clone();
         for (layer, stage) in &self.layers {
@@ -86,7 +86,7 @@ impl Network {
         x.f_flatten(1, -1)
     }
 
-    /// Whether it has a layer of that name.
+    /// Checks that the network has a layer of that name.
     ///
     /// # Errors
     /// [`NoSuchLayer`], which lists those it has.
@@ -108,7 +108,7 @@ impl Network {
     /// its device. In memory the channels stay innermost, which is also what convolutions are fastest with.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch's error.
     pub fn input(&self, pixels: &[u8]) -> Result<Tensor, TchError> {
         picture_batch(pixels, SIDE, MEAN, STD, self.device)
     }
@@ -143,7 +143,7 @@ impl Network {
 /// (value / 255 - mean) / std.
 ///
 /// # Errors
-/// What libtorch says.
+/// libtorch's error.
 pub fn picture_batch(
     pixels: &[u8],
     side: usize,

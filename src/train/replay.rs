@@ -36,7 +36,7 @@ pub trait Replay: Send {
     fn remove(&mut self, positive: Positive);
     /// So many positives hold now: if it knew of more, those are no more that were not kept.
     fn held(&mut self, positives: u64);
-    /// What is kept. The order matters to draws and is part of [`Replay::save`].
+    /// Returns the positives that are kept. The order matters to draws and is part of [`Replay::save`].
     fn kept(&self) -> &[Positive];
     /// The whole state, as plain numbers beside the kept positives: their ages and counters, as the policy wants.
     fn save(&self) -> Saved;
@@ -84,7 +84,7 @@ impl Buffer {
         }
     }
 
-    /// What [`Buffer::load`] takes.
+    /// Returns the bytes that [`Buffer::load`] takes.
     pub fn save(&self) -> SavedBuffer {
         (self.transitive.save(), self.intra.save(), self.rng.clone())
     }
@@ -120,12 +120,12 @@ impl Buffer {
         count
     }
 
-    /// How many transitive and intra positives it holds.
+    /// Returns the numbers of transitive and intra positives it holds.
     pub fn len(&self) -> (usize, usize) {
         (self.transitive.kept().len(), self.intra.kept().len())
     }
 
-    /// Whether there is nothing to draw.
+    /// Returns true when there is nothing to draw.
     pub fn is_empty(&self) -> bool {
         self.len() == (0, 0)
     }

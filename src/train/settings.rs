@@ -1,4 +1,4 @@
-//! How to train.
+//! The settings of training.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub enum Net {
     Vgg16,
 }
 
-/// How activations are normalised inside the network.
+/// The normalisation of activations inside the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
@@ -145,15 +145,15 @@ pub struct Settings {
     pub margin: f64,
     /// Negatives a pair.
     pub negatives: usize,
-    /// How many of these come from the hardest, once `random_only_steps` are over.
+    /// Negatives that come from the hardest, once `random_only_steps` are over.
     pub hard_negatives: usize,
-    /// How many of the nearest candidates count as the hardest.
+    /// Nearest candidates that count as the hardest.
     pub hardest: usize,
     /// Steps during which all negatives are random.
     pub random_only_steps: u64,
     /// Which positives are kept to draw from.
     pub replay: Policy,
-    /// How many positives are kept.
+    /// Positives that are kept at most.
     pub replay_capacity: usize,
     /// At most this many steps for each node that ever came: training cannot run away from the stream, and ends when
     /// an ended stream is used up.

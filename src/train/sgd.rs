@@ -20,7 +20,7 @@ impl Sgd {
     /// One step along the weights' gradients, which are cleared. A weight without gradient is left alone.
     ///
     /// # Errors
-    /// What libtorch says.
+    /// libtorch's error.
     pub fn step(&mut self, weights: &[&Tensor]) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         for (weight, buffer) in weights.iter().zip(&mut self.buffers) {

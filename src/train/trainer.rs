@@ -27,14 +27,14 @@ use super::triplet::{Batch, Mining};
 use super::view::{Kind, View};
 use crate::lock::FileLock;
 
-/// How long one wait for news lasts at most; a stop is seen after it.
+/// The longest wait for news; a stop is seen after it.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Once nothing more can come, draws in a row without a single usable triplet after which training ends.
 const FRUITLESS: u32 = 64;
 /// First and last losses that a summary averages.
 const ENDS: usize = 10;
 
-/// What came of a training.
+/// The result of a training.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Steps made in all, resumed ones included.
@@ -53,7 +53,7 @@ pub struct Summary {
     pub unreadable: u64,
 }
 
-/// How training goes, for others to look at while it runs.
+/// The state of a training, for others to look at while it runs.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Steps made.
@@ -77,7 +77,7 @@ impl Progress {
     }
 }
 
-/// What one attempt at a step came to.
+/// The result of one attempt at a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stepped {
     /// A step, with its loss.
@@ -381,7 +381,7 @@ impl<F: Feed> Trainer<F> {
         Ok(())
     }
 
-    /// How it went so far.
+    /// Returns the result so far.
     pub fn summary(&self) -> Summary {
         let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len().max(1) as f32;
         let (steps_then, seconds_then) = self.started_at;

@@ -40,14 +40,14 @@ pub struct Triplet {
     pub negative: usize,
 }
 
-/// How negatives are picked from the candidates.
+/// The rule by which negatives are picked from the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mining {
     /// Negatives a pair.
     pub negatives: usize,
-    /// How many of them come from the hardest; 0 while training is young.
+    /// Negatives that come from the hardest; 0 while training is young.
     pub hard: usize,
-    /// How many count as the hardest.
+    /// Candidates that count as the hardest.
     pub hardest: usize,
 }
 

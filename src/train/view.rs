@@ -164,37 +164,37 @@ impl View {
         self.epoch
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
-    /// How many nodes were ever seen to come, retired ones included.
+    /// Returns the number of nodes that ever came, retired ones included.
     pub fn nodes_ever(&self) -> u64 {
         self.ever
     }
 
-    /// How many distinct transitive pairs there are.
+    /// Returns the number of distinct transitive pairs.
     pub fn transitive(&self) -> usize {
         self.pairs.len()
     }
 
-    /// How many pairs of views of one track there are.
+    /// Returns the number of pairs of views of one track.
     pub fn intra(&self) -> usize {
         self.tracks.values().map(|views| views.len() * (views.len() - 1) / 2).sum()
     }
 
-    /// Whether the node is there.
+    /// Returns true when the graph has the node.
     pub fn has(&self, node: NodeId) -> bool {
         self.nodes.contains_key(&node)
     }
 
-    /// Whether the two are a transitive pair, two views of one track, or the same node.
+    /// Returns true when the two are a transitive pair, two views of one track, or the same node.
     pub fn paired(&self, a: NodeId, b: NodeId) -> bool {
         a.track() == b.track() || self.pairs.get(&ordered(a, b)).is_some_and(|count| *count > 0)
     }
 
-    /// Whether `positive` is a positive of that kind.
+    /// Returns true when the two nodes are a positive of that kind.
     pub fn holds(&self, kind: Kind, (a, b): Positive) -> bool {
         let related = match kind {
             Kind::Transitive => self.pairs.get(&(a, b)).is_some_and(|count| *count > 0),
@@ -203,8 +203,8 @@ impl View {
         related && self.has(a) && self.has(b)
     }
 
-    /// Whether `negative` may stand against the pair: of another group and another class than either end, and paired
-    /// with neither.
+    /// Returns true when `negative` may stand against the pair: it is of another group and another class than either end,
+    /// and paired with neither.
     pub fn is_negative(&self, (anchor, positive): Positive, negative: NodeId) -> bool {
         [anchor, positive].iter().all(|end| {
             let (Some(end_known), Some(known)) = (self.nodes.get(end), self.nodes.get(&negative)) else {

@@ -19,7 +19,7 @@ const FOLDER: &str = "compacting";
 /// Bytes of records in a transaction.
 const CHUNK_BYTES: usize = 32 << 20;
 
-/// What a compaction came to.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
     /// Size of the data file before, in bytes.
@@ -41,7 +41,7 @@ impl Identity {
     }
 }
 
-/// Whether the file that `store` has open is still the state's.
+/// Returns true when the file that `store` has open is still the state's.
 pub(super) fn in_place(store: &LmdbStore) -> Result<(), StoreError> {
     let place = || store.place.to_string();
     match fs::metadata(store.dir().join("data.mdb")) {

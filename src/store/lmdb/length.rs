@@ -1,4 +1,4 @@
-//! Whether the data file is as long as its last page says.
+//! Checks that the data file is as long as its last page says.
 //!
 //! Reading a map beyond the end of its file kills the process (SIGBUS), so a file that was cut short, say by an
 //! unfinished copy, must be found before it is read. A shorter file is not always damage: LMDB does not write

@@ -22,10 +22,10 @@ const MAX_READERS: u32 = 510;
 /// `lock.mdb` with that many readers, rounded up to whole pages.
 const LOCK_BYTES: usize = 36 << 10;
 
-/// How long a reader waits for a file that looks cut short while its writer may be about to extend it.
+/// The time a reader waits for a file that looks cut short while its writer may be about to extend it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How to open a state.
+/// The options of opening a state.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
     /// Address space to reserve for the file, in bytes. It costs neither memory nor disk. Less is taken where the

@@ -1,4 +1,4 @@
-//! What lies in `data.mdb`: a record that says so, and one LMDB database per table, named by the table's number.
+//! The layout of `data.mdb`: a record that says what it is, and one LMDB database per table, named by the table's number.
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CommitToken, Database, Env, OnCommit, WithoutTls};

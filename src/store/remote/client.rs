@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Answer, GREETING, Request, receive, send};
 use crate::store::{Batch, Snapshot, Store, StoreError, Table, Visit};
 
-/// How long an answer may take. A commit in progress there holds nobody up, but a disk may.
+/// The longest time an answer may take. A commit in progress there holds nobody up, but a disk may.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store that a [`Server`](super::Server) elsewhere lets us read.

@@ -11,7 +11,7 @@ use super::{Checkpoint, CheckpointError, Named, bytes, list, named_nodes, put};
 use crate::train::replay::Buffer;
 use crate::train::view::{Changes, Kind};
 
-/// What was struck in a folder.
+/// The numbers of what was struck in a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Struck {
     /// Checkpoints that named one of the nodes, written anew.
@@ -62,7 +62,7 @@ fn remove(file: &Path, struck: &mut Struck) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// How many pairs left the buffer; `None` when it names none of the nodes and stays as it is.
+/// Strikes `nodes` from one checkpoint. Returns the number of pairs that left the buffer; `None` when it names none of the nodes and stays as it is.
 fn strike_one(checkpoint: &Checkpoint, nodes: &BTreeSet<NodeId>) -> Result<Option<usize>, CheckpointError> {
     let saved = checkpoint.replay()?;
     let mut went = Vec::new();
