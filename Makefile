@@ -13,7 +13,7 @@ CARGO ?= cargo
 VIDEO ?=
 MILLION ?=
 CROPS := target/bench/crops.safetensors
-NEIGHBOURS := $(CARGO) bench --quiet -p kinetograph-dataflows --bench neighbours --
+NEIGHBOURS := $(CARGO) bench --quiet -p kinetograph-benches --bench neighbours --
 DEMO := target/demo
 
 .PHONY: demo test setup lint bench bench-tracking bench-neighbours bench-crops bench-closure bench-graph soak-graph clean-demo help
@@ -44,7 +44,7 @@ bench: setup
 	@scripts/setup.sh videos
 	$(CARGO) build --release --quiet
 	python3 benches/engine.py $(VIDEO)
-	$(CARGO) bench --quiet --bench store --no-default-features
+	$(CARGO) bench --quiet -p kinetograph-benches --bench store
 
 bench-tracking: setup
 	$(CARGO) build --release --quiet
@@ -80,7 +80,7 @@ $(CROPS):
 	python3 benches/graph/crops.py target/release/kinetograph 100000 $(KINETOGRAPH_DATA)
 
 bench-closure: cargo-present
-	$(CARGO) bench --quiet -p kinetograph-dataflows --bench closure
+	$(CARGO) bench --quiet -p kinetograph-benches --bench closure
 
 bench-graph: bench-neighbours bench-closure
 

@@ -1,4 +1,4 @@
-//! Taking back, measured: `cargo bench --bench forget --no-default-features`, some minutes.
+//! Taking back, measured: `cargo bench -p kinetograph-benches --bench forget`, some minutes.
 //!
 //! 1. Forgetting one source of fifty by retraction, against making the graph anew from what remains: the same digests
 //!    first, then the ratio. In one cell and without groups, so that both have the same codebook.

@@ -1,6 +1,6 @@
 //! How long `verify` takes over a large state, and how much memory.
 //!
-//!     cargo bench --no-default-features --bench verify -- [NODES [DIMENSIONS]]     (default 100000 128)
+//!     cargo bench -p kinetograph-benches --bench verify -- [NODES [DIMENSIONS]]     (default 100000 128)
 //!
 //! A process of its own makes the state (clustered vectors, a grown codebook, and the graph over them, all as they should be) in a
 //! temporary folder. This one verifies it, vectors taken as they are; then breaks one score and verifies again: the same

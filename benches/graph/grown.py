@@ -3,7 +3,7 @@
 
     python3 benches/graph/grown.py [ROUNDS]
 
-A round is 10,000 nodes twice, 100,000, a million, and 10,000 twice again, each `cargo bench -p kinetograph-dataflows --bench
+A round is 10,000 nodes twice, 100,000, a million, and 10,000 twice again, each `cargo bench -p kinetograph-benches --bench
 neighbours -- rates NODES 128 1 4096 1 5000 500`: clustered vectors in cells of at most 4,096, one worker with one thread. Compared is
 the rate over the last half of the nodes, 2,000 an epoch, in which every cell divides once, whatever the size; ratios are of the medians.
 Then 10,000 twice and a million with `load=500`, the same with 500 an epoch: so few bring each of a million's cells one or two.

@@ -3,7 +3,7 @@
 
     python3 benches/graph/paired.py ROWS D INSERTS [FILE.safetensors] [--rounds N] [--once] [--cells CAP,P,WITHIN] [--kernel K] [--storage S]
 
-A round is: ours, faiss, usearch, hnswlib; after the last, ours once more, unless --once. Ours is `cargo bench -p kinetograph-dataflows
+A round is: ours, faiss, usearch, hnswlib; after the last, ours once more, unless --once. Ours is `cargo bench -p kinetograph-benches
 --bench neighbours -- rates ROWS D 2 0 1 INSERTS 500 threaded`, one exact cell for all, searched on two threads; its lists are compared with
 faiss's flat search before any of the others is timed. With --cells, after it each time ours once more in cells of at most CAP rows, a
 node probing P of them at most, others only within WITHIN times the distance to its own one's centroid; its recall is
@@ -37,7 +37,7 @@ WHOLE_REBUILD_S = 30
 
 def rates(*words):
     """One run of our bench's `rates`: what it tells."""
-    cargo = [os.environ.get("CARGO", "cargo"), "bench", "--quiet", "-p", "kinetograph-dataflows", "--bench", "neighbours", "--"]
+    cargo = [os.environ.get("CARGO", "cargo"), "bench", "--quiet", "-p", "kinetograph-benches", "--bench", "neighbours", "--"]
     run = subprocess.run([*cargo, "rates", *map(str, words)], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
     print(run.stdout, end="", flush=True)
     return json.loads(run.stdout.splitlines()[-1])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Other libraries at the work of `cargo bench -p kinetograph-dataflows --bench neighbours -- rates ...`.
+"""Other libraries at the work of `cargo bench -p kinetograph-benches --bench neighbours -- rates ...`.
 
     python3 benches/graph/peers.py ROWS D INSERTS [faiss usearch hnswlib]
 

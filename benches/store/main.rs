@@ -1,4 +1,4 @@
-//! The store's candidates on the engine's workload: `cargo bench --bench store --no-default-features`, about a minute.
+//! The store's candidates on the engine's workload: `cargo bench -p kinetograph-benches --bench store`, about a minute.
 //!
 //! Every candidate first has to hold the same as the store in memory. Then, in each round, each works in a fresh
 //! process of its own (this program again), in turn; the table has medians over the rounds. The directory is

@@ -1,22 +1,16 @@
 //! Clusters, pairs and classes: loads, then batches of changes, half of them deletes, against other ways to the same.
 //!
-//! `cargo bench --bench closure -- [NODES...] [pairs|classes|propagate|shapes|all|memory|new] [w1|w2] [only=CASE,...]`: tables to
+//! `cargo bench -p kinetograph-benches --bench closure -- [NODES...] [pairs|classes|propagate|shapes|all|memory|new] [w1|w2] [only=CASE,...]`: tables to
 //! the terminal, and `target/bench/closure.json`. Each measurement runs in a process of its own, so that its peak memory
 //! is its own; the answers of two that are compared are compared first. `w1` and `w2` are for one number of workers;
 //! `only` is for some ways to pairs (the two-hop join is always there to compare) or some shapes, by their names: all pairs
 //! or shapes of a million nodes take more than four minutes.
 
-#[path = "closure/classes.rs"]
 mod classes;
-#[path = "closure/counting.rs"]
 mod counting;
-#[path = "closure/drive.rs"]
 mod drive;
-#[path = "closure/lists.rs"]
 mod lists;
-#[path = "closure/memory.rs"]
 mod memory;
-#[path = "closure/pairs.rs"]
 mod pairs;
 
 use std::process::Command;

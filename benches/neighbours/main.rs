@@ -1,4 +1,4 @@
-//! Neighbours at speed: `cargo bench -p kinetograph-dataflows --bench neighbours -- WHAT...`
+//! Neighbours at speed: `cargo bench -p kinetograph-benches --bench neighbours -- WHAT...`
 //!
 //! - `growth NODES`: what an insert costs up to NODES nodes, by the sizes of cells that the policy makes
 //! - `kernels`: the product against two GEMM crates on one thread, and on two by itself
@@ -18,7 +18,7 @@
 //! where `benches/graph/peers.py` puts other libraries to the same work. Results are appended to `neighbours.json` there, one
 //! object a line.
 
-#[path = "../../../src/allocator.rs"]
+#[path = "../../src/allocator.rs"]
 mod allocator;
 #[path = "../closure/counting.rs"]
 mod counting;
