@@ -16,12 +16,13 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use kinetograph::peak_rss::peak_rss_bytes;
+use kinetograph::recompute::cores::on_all_cores;
+use kinetograph::recompute::nearest::{self, Lists, Member};
+use kinetograph::recompute::relations;
 use kinetograph::state::record::{EpochLog, NodeRecord, SourceRecord};
 use kinetograph::state::{State, encode, key};
 use kinetograph::store::{Batch, Table};
-use kinetograph::verify::cores::on_all_cores;
-use kinetograph::verify::nearest::{self, Lists, Member};
-use kinetograph::verify::{Rules, recompute, verify};
+use kinetograph::verify::{Rules, verify};
 use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
 use kinetograph_dataflows::index::kernels::score::Score;
 use kinetograph_dataflows::index::node::CellId;
@@ -143,12 +144,12 @@ fn make(place: &Path, nodes: usize, dimensions: usize) {
     let mut lists: Lists = made;
     lists.sort_unstable_by_key(|(key, _)| *key);
     let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
-    let mutual = recompute::mutual(&ids, &lists, rules.k);
-    let clusters = recompute::clusters(&ids, &mutual, rules.min_cluster, &|_| {});
-    let inter = recompute::inter(&clusters);
-    let tracks = recompute::tracks(ids.iter().copied());
-    let pairs = recompute::pairs(&inter, &tracks);
-    let classes = recompute::classes(&ids, &tracks, &inter);
+    let mutual = relations::mutual(&ids, &lists, rules.k);
+    let clusters = relations::clusters(&ids, &mutual, rules.min_cluster, &|_| {});
+    let inter = relations::inter(&clusters);
+    let tracks = relations::tracks(ids.iter().copied());
+    let pairs = relations::pairs(&inter, &tracks);
+    let classes = relations::classes(&ids, &tracks, &inter);
 
     let mut writing = Writing { state: State::open(place).unwrap(), batch: Batch::default() };
     for source in 0..SOURCES as u32 {

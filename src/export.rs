@@ -10,9 +10,9 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 use kinetograph_dataflows::id::NodeId;
 
+use crate::recompute::Rules;
 use crate::state::State;
 use crate::state::view::View;
-use crate::verify::Rules;
 pub use files::Exported;
 use folder::Folder;
 

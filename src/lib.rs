@@ -17,6 +17,7 @@ pub mod gallery;
 pub mod lock;
 mod message;
 pub mod peak_rss;
+pub mod recompute;
 pub mod reshard;
 
 pub mod state;

@@ -2,7 +2,6 @@
 
 pub mod digest;
 pub mod history;
-pub mod key;
 pub mod record;
 pub mod shards;
 pub mod view;
@@ -15,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use crate::store::key;
 use crate::store::lmdb::LmdbStore;
 use crate::store::{Batch, Store, StoreError, Table};
 use record::Format;

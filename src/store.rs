@@ -1,5 +1,6 @@
 //! Durable state behind one small trait: named tables of ordered byte keys, changed by whole transactions.
 
+pub mod key;
 pub mod lmdb;
 pub mod memory;
 pub mod remote;

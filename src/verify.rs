@@ -4,14 +4,9 @@
 //! In memory are, once each: the nodes, their vectors, their lists (and then, in their place, who is mutual with whom), and
 //! the collection being compared. Lists that are made again and are as stored are not kept.
 
-pub mod canonical;
 pub mod compare;
-pub mod cores;
 pub mod inputs;
-pub mod nearest;
-pub mod recompute;
 pub mod report;
-pub mod rules;
 
 use std::collections::BTreeSet;
 
@@ -19,10 +14,11 @@ use kinetograph_dataflows::id::NodeId;
 use kinetograph_dataflows::index::node::CellId;
 use kinetograph_dataflows::index::partition::codebook::Codebook;
 
+pub use crate::recompute::Rules;
+use crate::recompute::nearest::Member;
+use crate::recompute::{cores, relations};
 use crate::state::{State, StateError};
-use nearest::Member;
 pub use report::{Check, Report};
-pub use rules::Rules;
 
 /// Vectors of JPEG crops: n times d values, row after row.
 pub type Embed<'e> = dyn Fn(&[&[u8]]) -> anyhow::Result<Vec<f32>> + Sync + 'e;
@@ -64,7 +60,7 @@ pub fn verify(
     let length = vectors.values().next().map_or(0, |v| v.len());
     let (codebook, check) = inputs::codebook(&view, report.epoch, length)?;
     report.push(check);
-    let tracks = recompute::tracks(nodes.keys().copied());
+    let tracks = relations::tracks(nodes.keys().copied());
     let members = members(nodes, vectors, &codebook, progress);
     report.push(compare::cells(&view, &members)?);
     progress("groups", 0, members.len());
@@ -75,10 +71,10 @@ pub fn verify(
     report.push(check);
     let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
     drop(members);
-    let mutual = recompute::mutual(&ids, &lists, rules.k);
+    let mutual = relations::mutual(&ids, &lists, rules.k);
     drop(lists);
     let searched = |done| progress("clusters", done, ids.len());
-    let clusters = recompute::clusters(&ids, &mutual, rules.min_cluster, &searched);
+    let clusters = relations::clusters(&ids, &mutual, rules.min_cluster, &searched);
     drop(mutual);
     report.push(compare::set(
         "clusters",
@@ -87,19 +83,19 @@ pub fn verify(
         compare::cluster_words,
     )?);
     progress("inter", 0, clusters.len());
-    let inter = recompute::inter(&clusters);
+    let inter = relations::inter(&clusters);
     drop(clusters);
     report.push(compare::set("inter", |see| each(view.inter(), see), &inter, compare::edge_words)?);
     progress("pairs", 0, inter.len());
-    let mut pairs = recompute::pairs(&inter, &tracks);
+    let mut pairs = relations::pairs(&inter, &tracks);
     if rules.max_pairs_per_node > 0 {
-        pairs = recompute::at_most(pairs, rules.max_pairs_per_node);
+        pairs = relations::at_most(pairs, rules.max_pairs_per_node);
     }
     report.push(compare::set("pairs", |see| view.each_pair(see), &pairs, compare::pair_words)?);
     drop(pairs);
     progress("classes", 0, ids.len());
     let nodes: Vec<NodeId> = tracks.values().flatten().copied().collect();
-    report.push(compare::classes(&view, &recompute::classes(&nodes, &tracks, &inter))?);
+    report.push(compare::classes(&view, &relations::classes(&nodes, &tracks, &inter))?);
     Ok(report)
 }
 

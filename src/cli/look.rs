@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{FAILED, NO, OK, print};
 use crate::config::Config;
+use crate::recompute::Rules;
 use crate::state::State;
-use crate::verify::Rules;
 
 #[derive(Debug, Args)]
 pub(super) struct StatsArguments {

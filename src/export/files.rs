@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use super::table::Tsv;
-use crate::verify::Rules;
+use crate::recompute::Rules;
 use crate::verify::compare::kind_name;
 
 /// What an export was made of and by; also tells a former export from any other folder.

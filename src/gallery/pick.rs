@@ -6,10 +6,10 @@ use kinetograph_dataflows::id::{NodeId, SourceId, TrackId};
 use kinetograph_dataflows::index::kernels::vector::Vector;
 use kinetograph_dataflows::index::node::{ClassId, Cluster, Pair, PairKind};
 
+use crate::recompute::relations::tracks;
 use crate::state::StateError;
 use crate::state::record::{NodeRecord, SourceRecord};
 use crate::state::view::View;
-use crate::verify::recompute::tracks;
 
 const SOURCES: usize = 12;
 const TRACKS: usize = 24;

@@ -7,10 +7,10 @@ use kinetograph_dataflows::id::NodeId;
 use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, List, Pair, PairKind};
 use kinetograph_dataflows::index::partition::codebook::Codebook;
 
-use super::cores::on_all_cores;
-use super::nearest::{self, Lists, Member};
-use super::rules::Rules;
 use super::{Check, read};
+use crate::recompute::Rules;
+use crate::recompute::cores::on_all_cores;
+use crate::recompute::nearest::{self, Lists, Member};
 use crate::state::StateError;
 use crate::state::view::View;
 

@@ -8,8 +8,8 @@ use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::index::kernels::vector::Vector;
 use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
 
-use super::cores::{on_all_cores, threads};
 use super::{Check, Embed, Progress, orphans, read};
+use crate::recompute::cores::{on_all_cores, threads};
 use crate::state::StateError;
 use crate::state::record::{NodeRecord, SourceRecord};
 use crate::state::view::View;
