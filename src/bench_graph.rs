@@ -10,7 +10,7 @@ pub mod timings;
 pub mod vectors;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use kinetograph_dataflows::index::partition::policy::{CodebookKind, Deciding};
 use kinetograph_dataflows::observe::frame::PixelBox;
 use kinetograph_dataflows::time::{Diff, Epoch};
 
+use crate::collections::{Context, Each, Listed, Maps, each_collection};
 use crate::config::Config;
 use crate::export::folder::Folder;
 use crate::export::table::Tsv;
@@ -30,7 +31,7 @@ use crate::export::{files, tensors};
 use crate::peak_rss::peak_rss_bytes;
 use crate::recompute::Rules;
 use crate::turn::{Given, Graph, Labels};
-use held::Held;
+use held::follow;
 use names::{Live, Names};
 use ops::{Change, Fault, Op, Ops};
 use timings::{Rates, Timings, Turn};
@@ -117,7 +118,7 @@ struct Bench {
     /// Rows of the nodes that are there.
     row_of: HashMap<NodeId, u32>,
     graph: Graph,
-    held: Held,
+    held: Each<Maps>,
     /// The codebook after every decision taken, pending ones too.
     codebook: Codebook,
     deciding: Deciding,
@@ -147,7 +148,7 @@ impl Bench {
             names: Names::default(),
             row_of: HashMap::new(),
             graph: Graph::start(workers, &graph, Labels::default())?,
-            held: Held::default(),
+            held: Each::default(),
             codebook: Codebook::default(),
             deciding: Deciding::new(config.graph.neighbours.clone()),
             delay: config.engine.decision_delay_epochs.max(1),
@@ -213,9 +214,9 @@ impl Bench {
         let (changes, latency) = self.graph.turn(epoch, given)?;
         self.spent("graph", latency);
         let begin = Instant::now();
-        changes.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
+        changes.of.cells.iter().for_each(|((node, cell), diff)| self.deciding.change(*node, *cell, *diff));
         let count = changes.count();
-        self.held.follow(changes)?;
+        follow(&mut self.held, &changes)?;
         self.spent("following", begin.elapsed());
         let begin = Instant::now();
         self.decide(epoch)?;
@@ -252,30 +253,30 @@ impl Bench {
         let mut nodes: Vec<(u64, &Live)> = self.names.nodes().collect();
         nodes.sort_unstable_by_key(|(_, live)| live.id);
         let ids: Vec<NodeId> = nodes.iter().map(|(_, live)| live.id).collect();
-        let (held, rules) = (&self.held, Rules::of(&config.graph));
+        let rules = Rules::of(&config.graph);
+        let cells: BTreeSet<_> = self.held.cells.values().copied().collect();
 
-        let row = |(_, live): &(u64, &Live)| {
-            let lacks = |what| anyhow!("the graph gave node {} no {what}", live.id);
-            Ok(files::Node {
-                id: live.id,
-                seq: live.frame,
-                pts_ns: live.pts_ns,
-                region: PixelBox { x: 0, y: 0, w: 0, h: 0 },
-                cell: *held.cells.get(&live.id).ok_or_else(|| lacks("cell"))?,
-                group: *held.groups.get(&live.id).ok_or_else(|| lacks("group"))?,
-                class: *held.classes.get(&live.id).ok_or_else(|| lacks("class"))?,
-            })
-        };
-        files::nodes(&folder, nodes.iter().map(row))?;
+        let mut columns = Vec::new();
+        let mut tables = BTreeMap::new();
+        let context = Context { k: rules.k, nodes: &ids };
+        each_collection!(C => {
+            let records = std::mem::take(C::of_mut(&mut self.held));
+            tables.extend(files::records::<C>(&folder, &records, &context)?);
+            columns.extend(files::Column::of::<C>(records));
+        });
+        let rows = nodes.iter().map(|(_, live)| files::Node {
+            id: live.id,
+            seq: live.frame,
+            pts_ns: live.pts_ns,
+            region: PixelBox { x: 0, y: 0, w: 0, h: 0 },
+        });
+        files::nodes(&folder, rows, &columns)?;
         tensors::vectors(&folder, &ids, self.vectors.length(), |id, values| {
             let row = self.row_of.get(&id).ok_or_else(|| anyhow!("node {id} has no row"))?;
             values.extend_from_slice(&self.vectors.read(*row)?.values());
             Ok(())
         })?;
         self.write_names(&nodes, &folder)?;
-        let lists = held.lists.iter().map(|((node, _), list)| (*node, list));
-        let neighbours = files::neighbours(&folder, lists, rules.k)?;
-        let (inter, intra) = files::edges(&folder, &held.inter, &ids)?;
         let sources = self.names.sources().map(|(id, name, frames)| files::Source {
             id,
             name: name.to_string(),
@@ -288,17 +289,12 @@ impl Bench {
             nodes: ids.len(),
             vectors: ids.len(),
             crops: 0,
-            neighbours,
-            clusters: files::clusters(&folder, &held.clusters)?,
-            inter,
-            intra,
-            pairs: files::pairs(&folder, &held.pairs)?,
+            tables,
             sources: files::sources(&folder, sources)?,
             decisions: files::decisions(&folder, self.last, &self.decisions)?,
         };
         folder.json("settings.json", &config.to_json()?)?;
         self.write_epochs(&folder)?;
-        let cells: std::collections::BTreeSet<_> = held.cells.values().collect();
         (self.timings.nodes, self.timings.cells) = (ids.len(), cells.len());
         drop(nodes);
         self.spent("writing", begin.elapsed());

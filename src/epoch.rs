@@ -4,66 +4,53 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use differential_dataflow::VecCollection;
 use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use kinetograph_dataflows::id::NodeId;
-use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::time::{Diff, Epoch};
+use kinetograph_dataflows::wire::Derived;
+use timely::dataflow::operators::Exchange;
 use timely::dataflow::operators::probe::Handle;
+
+use crate::collections::{Collection, Each, Listed, Nets, each_collection};
+use crate::state::record::Shard;
 
 /// Records of a collection that come (1) or go (-1).
 pub type Net<D> = Vec<(D, Diff)>;
 
-/// What an epoch changes, collection by collection.
+/// What an epoch changes.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Node to the cell that stores it.
-    pub cells: Net<(NodeId, CellId)>,
-    /// Node to its group.
-    pub groups: Net<(NodeId, GroupId)>,
-    /// Node and cell to the best neighbours there.
-    pub lists: Net<((NodeId, CellId), List)>,
-    /// Child clusters.
-    pub clusters: Net<Cluster>,
-    /// Inter-instance edges, the smaller node first.
-    pub inter: Net<(NodeId, NodeId)>,
-    /// Transitive pairs with their reasons.
-    pub pairs: Net<Pair>,
-    /// Node to its class.
-    pub classes: Net<(NodeId, ClassId)>,
+    /// The changes of each collection.
+    pub of: Each<Nets>,
     /// What the graph could not follow, in words.
     pub misfits: Vec<String>,
 }
 
 impl Changes {
     /// Takes in another worker's share of the same epoch.
-    pub fn merge(&mut self, other: Changes) {
-        self.cells.extend(other.cells);
-        self.groups.extend(other.groups);
-        self.lists.extend(other.lists);
-        self.clusters.extend(other.clusters);
-        self.inter.extend(other.inter);
-        self.pairs.extend(other.pairs);
-        self.classes.extend(other.classes);
+    pub fn merge(&mut self, mut other: Changes) {
+        each_collection!(C => {
+            C::of_mut(&mut self.of).append(C::of_mut(&mut other.of));
+        });
         self.misfits.extend(other.misfits);
     }
 
     /// Nets changes out and puts them in an order that does not depend on the workers. Of a key that goes and comes, going is
     /// first.
     pub fn settle(&mut self) {
-        settle(&mut self.cells);
-        settle(&mut self.groups);
-        settle(&mut self.lists);
-        settle(&mut self.clusters);
-        settle(&mut self.inter);
-        settle(&mut self.pairs);
-        settle(&mut self.classes);
+        each_collection!(C => {
+            settle(C::of_mut(&mut self.of));
+        });
     }
 
     /// Records that come or go.
     pub fn count(&self) -> usize {
-        let labels = self.cells.len() + self.groups.len() + self.classes.len();
-        labels + self.lists.len() + self.clusters.len() + self.inter.len() + self.pairs.len()
+        let mut count = 0;
+        each_collection!(C => {
+            count += C::of(&self.of).len();
+        });
+        count
     }
 }
 
@@ -73,24 +60,36 @@ pub fn settle<D: Ord + Clone + 'static>(changes: &mut Net<D>) {
     changes.sort_by(|(a, x), (b, y)| x.cmp(y).then_with(|| a.cmp(b)));
 }
 
-/// The collections of a graph, as one worker sees its part of them: see [`Changes`].
-pub struct Collections<'s> {
-    /// Node to cell.
-    pub cells: VecCollection<'s, Epoch, (NodeId, CellId), Diff>,
-    /// Node to group.
-    pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
-    /// Node and cell to list.
-    pub lists: VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>,
-    /// Child clusters.
-    pub clusters: VecCollection<'s, Epoch, Cluster, Diff>,
-    /// Inter-instance edges.
-    pub inter: VecCollection<'s, Epoch, (NodeId, NodeId), Diff>,
-    /// Transitive pairs.
-    pub pairs: VecCollection<'s, Epoch, Pair, Diff>,
-    /// Node to class.
-    pub classes: VecCollection<'s, Epoch, (NodeId, ClassId), Diff>,
-    /// What could not be followed.
-    pub misfits: VecCollection<'s, Epoch, String, Diff>,
+/// Where the records of a graph are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Home {
+    /// Processes that run the graph.
+    pub processes: usize,
+    /// Workers of each.
+    pub workers: usize,
+}
+
+impl Home {
+    /// Of a graph that one process runs: each record stays with the worker that has it.
+    pub const HERE: Home = Home { processes: 1, workers: 1 };
+
+    /// Sends each record of `collection` to a worker of the process that keeps what is kept by `node`.
+    pub fn go<'s, D: ExchangeData>(
+        self,
+        collection: VecCollection<'s, Epoch, D, Diff>,
+        node: impl Fn(&D) -> NodeId + 'static,
+    ) -> VecCollection<'s, Epoch, D, Diff> {
+        let Home { processes, workers } = self;
+        if processes == 1 {
+            return collection;
+        }
+        let worker = move |record: &(D, Epoch, Diff)| {
+            let node = node(&record.0);
+            let process = Shard::of_source(node.source(), processes as u32).process as usize;
+            (process * workers + node.track().0 as usize % workers) as u64
+        };
+        collection.inner.exchange(worker).as_collection()
+    }
 }
 
 /// What one worker has gathered and not sent off yet, by epoch.
@@ -98,16 +97,16 @@ pub struct Collections<'s> {
 pub struct Gathered<T>(Rc<RefCell<BTreeMap<Epoch, T>>>);
 
 impl<T: Default + AsMut<Changes> + 'static> Gathered<T> {
-    /// Gathers the changes of a graph; `probe` then tells which epochs are complete.
-    pub fn attach(&self, graph: Collections<'_>, probe: &Handle<Epoch>) {
-        self.sink(graph.cells, probe, |out, d, r| out.as_mut().cells.push((d, r)));
-        self.sink(graph.groups, probe, |out, d, r| out.as_mut().groups.push((d, r)));
-        self.sink(graph.lists, probe, |out, d, r| out.as_mut().lists.push((d, r)));
-        self.sink(graph.clusters, probe, |out, d, r| out.as_mut().clusters.push((d, r)));
-        self.sink(graph.inter, probe, |out, d, r| out.as_mut().inter.push((d, r)));
-        self.sink(graph.pairs, probe, |out, d, r| out.as_mut().pairs.push((d, r)));
-        self.sink(graph.classes, probe, |out, d, r| out.as_mut().classes.push((d, r)));
-        self.sink(graph.misfits, probe, |out, misfit, _| out.as_mut().misfits.push(misfit));
+    /// Gathers the changes of a graph where they are kept; `probe` then tells which epochs are complete.
+    pub fn attach(&self, graph: &Derived<'_>, home: Home, probe: &Handle<Epoch>) {
+        each_collection!(C => {
+            let records = home.go(C::stream(graph), |record| C::home(C::parts(record).0));
+            self.sink(records, probe, |out, record, diff| {
+                C::of_mut(&mut out.as_mut().of).push((record, diff));
+            });
+        });
+        let errors = graph.neighbours.errors.clone();
+        self.sink(errors, probe, |out, error, _| out.as_mut().misfits.push(error));
     }
 
     /// Has `put` note each change of `collection`.

@@ -5,11 +5,13 @@ pub mod folder;
 pub mod table;
 pub(crate) mod tensors;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use kinetograph_dataflows::id::NodeId;
 
+use crate::collections::{Collection, Context, Export, each_collection};
 use crate::recompute::Rules;
 use crate::state::State;
 use crate::state::view::View;
@@ -40,20 +42,18 @@ fn export_view(view: &View<'_>, rules: &Rules, out: &Path) -> anyhow::Result<Exp
     let ids = nodes(view, &folder)?;
     let vectors = vectors(view, &ids, &folder)?;
     let crops = crops(view, &ids, &folder)?;
-    let lists = view.lists()?;
-    let neighbours =
-        files::neighbours(&folder, lists.iter().map(|((node, _), list)| (*node, list)), rules.k)?;
-    drop(lists);
-    let (inter, intra) = files::edges(&folder, &view.inter()?, &ids)?;
+    let mut tables = BTreeMap::new();
+    each_collection!(C => {
+        if let Export::Table { .. } = C::export() {
+            let context = Context { k: rules.k, nodes: &ids };
+            tables.extend(files::records::<C>(&folder, &view.read::<C>()?, &context)?);
+        }
+    });
     let exported = Exported {
         nodes: ids.len(),
         vectors,
         crops,
-        neighbours,
-        clusters: files::clusters(&folder, &view.clusters()?)?,
-        inter,
-        intra,
-        pairs: files::pairs(&folder, &view.pairs()?)?,
+        tables,
         sources: sources(view, &folder)?,
         decisions: files::decisions(&folder, view.epoch()?, &view.decisions()?)?,
     };
@@ -64,22 +64,20 @@ fn export_view(view: &View<'_>, rules: &Rules, out: &Path) -> anyhow::Result<Exp
 }
 
 fn nodes(view: &View<'_>, folder: &Folder) -> anyhow::Result<Vec<NodeId>> {
-    let (nodes, cells) = (view.nodes()?, view.cells()?);
-    let (groups, classes) = (view.groups()?, view.classes()?);
-    let row = |(id, node): (&NodeId, &crate::state::record::NodeRecord)| {
-        let missing =
-            |what: &str| anyhow!("node {id} has no {what}; `kinetograph verify` says what else is wrong");
-        Ok(files::Node {
-            id: *id,
-            seq: node.seq,
-            pts_ns: node.pts_ns,
-            region: node.region,
-            cell: *cells.get(id).ok_or_else(|| missing("cell"))?,
-            group: *groups.get(id).ok_or_else(|| missing("group"))?,
-            class: *classes.get(id).ok_or_else(|| missing("class"))?,
-        })
-    };
-    files::nodes(folder, nodes.iter().map(row))?;
+    let nodes = view.nodes()?;
+    let mut columns = Vec::new();
+    each_collection!(C => {
+        if let Export::Column { .. } = C::export() {
+            columns.extend(files::Column::of::<C>(view.read::<C>()?));
+        }
+    });
+    let rows = nodes.iter().map(|(id, node)| files::Node {
+        id: *id,
+        seq: node.seq,
+        pts_ns: node.pts_ns,
+        region: node.region,
+    });
+    files::nodes(folder, rows, &columns)?;
     Ok(nodes.into_keys().collect())
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kinetograph_dataflows::id::NodeId;
 
+use crate::collections::{Collection, History, each_collection};
 use crate::engine::lifecycle::Lifecycle;
 use crate::state::record::EpochDelta;
 use crate::state::view::View;
@@ -107,16 +108,16 @@ fn read(error: StateError) -> FeedError {
 
 /// The whole graph as one sum of changes.
 fn whole(view: &View<'_>) -> Result<Sum, StateError> {
+    let nodes = view.nodes()?.into_keys().map(|node| (node, 1)).collect();
+    let mut delta = EpochDelta { nodes, ..EpochDelta::default() };
+    each_collection!(C => {
+        if let History::Delta { of_mut, .. } = C::history() {
+            let records = of_mut(&mut delta);
+            view.each::<C>(|key, value| records.push((C::join(key, value), 1)))?;
+        }
+    });
     let mut sum = Sum::default();
-    sum.add(
-        &EpochDelta {
-            nodes: view.nodes()?.into_keys().map(|n| (n, 1)).collect(),
-            pairs: view.pairs()?.into_iter().map(|p| (p, 1)).collect(),
-            groups: view.groups()?.into_iter().map(|(n, g)| (n, g, 1)).collect(),
-            classes: view.classes()?.into_iter().map(|(n, c)| (n, c, 1)).collect(),
-        },
-        1,
-    );
+    sum.add(&delta, 1);
     Ok(sum)
 }
 
@@ -133,8 +134,8 @@ impl Sum {
     fn add(&mut self, delta: &EpochDelta, sign: i8) {
         delta.nodes.iter().for_each(|(n, d)| *self.nodes.entry(*n).or_default() += d * sign);
         delta.pairs.iter().for_each(|(p, d)| *self.pairs.entry(*p).or_default() += d * sign);
-        delta.groups.iter().for_each(|(n, g, d)| *self.groups.entry((*n, *g)).or_default() += d * sign);
-        delta.classes.iter().for_each(|(n, c, d)| *self.classes.entry((*n, *c)).or_default() += d * sign);
+        delta.groups.iter().for_each(|((n, g), d)| *self.groups.entry((*n, *g)).or_default() += d * sign);
+        delta.classes.iter().for_each(|((n, c), d)| *self.classes.entry((*n, *c)).or_default() += d * sign);
     }
 
     /// Net changes, in the order of their keys, what went before what came.

@@ -21,6 +21,7 @@ use kinetograph_dataflows::index::partition::codebook::Decision;
 use kinetograph_dataflows::settings::GraphSettings;
 use kinetograph_dataflows::time::{Diff, Epoch};
 
+use crate::collections::{Collection, Listed, each_collection};
 use crate::engine::changes;
 use crate::engine::hydrate::{Stored, stored};
 use crate::epoch::Changes;
@@ -256,7 +257,7 @@ fn transaction(
         batch.put(Table::Decisions, key::decision(epoch, order as u64), encode(decision));
     }
     let mut delta = changes::delta(std::iter::empty(), &outputs, &retired);
-    history::scrub_delta(&mut delta, &chosen.nodes);
+    delta.strike(|node| chosen.nodes.contains(&node));
     let log = EpochLog {
         decisions: decisions.into_iter().map(|decision| (epoch, decision)).collect(),
         forgotten: chosen.nodes.len() as u64,
@@ -387,14 +388,10 @@ struct Step {
 
 /// Every derived record of a state, as going.
 fn held(view: &View<'_>) -> Result<Changes, StateError> {
-    Ok(Changes {
-        cells: view.cells()?.into_iter().map(|record| (record, -1)).collect(),
-        groups: view.groups()?.into_iter().map(|record| (record, -1)).collect(),
-        lists: view.lists()?.into_iter().map(|record| (record, -1)).collect(),
-        clusters: view.clusters()?.into_iter().map(|record| (record, -1)).collect(),
-        inter: view.inter()?.into_iter().map(|record| (record, -1)).collect(),
-        pairs: view.pairs()?.into_iter().map(|record| (record, -1)).collect(),
-        classes: view.classes()?.into_iter().map(|record| (record, -1)).collect(),
-        ..Changes::default()
-    })
+    let mut held = Changes::default();
+    each_collection!(C => {
+        let records = C::of_mut(&mut held.of);
+        view.each::<C>(|key, value| records.push((C::join(key, value), -1)))?;
+    });
+    Ok(held)
 }

@@ -6,6 +6,7 @@
 pub mod bench_graph;
 pub mod budget;
 pub mod cli;
+pub mod collections;
 pub mod config;
 pub mod embed;
 pub mod engine;

@@ -6,5 +6,6 @@ pub mod cores;
 pub mod nearest;
 pub mod relations;
 pub mod rules;
+pub mod work;
 
 pub use rules::Rules;

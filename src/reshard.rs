@@ -143,10 +143,7 @@ pub(crate) fn part(shard: Shard, table: Table, key: &[u8], value: &[u8]) -> Opti
             }
         })),
         Table::Deltas => Some(rewritten(value, |delta: &mut EpochDelta| {
-            delta.nodes.retain(|(node, _)| shard.has(node.source()));
-            delta.pairs.retain(|(pair, _)| shard.has(pair.a.source()));
-            delta.groups.retain(|(node, ..)| shard.has(node.source()));
-            delta.classes.retain(|(node, ..)| shard.has(node.source()));
+            delta.retain_at_home(|node| shard.has(node.source()));
         })),
         _ => shard.keeps(table, key).then(|| value.to_vec()),
     }

@@ -8,11 +8,11 @@ use kinetograph_dataflows::index::node::ClassId;
 use kinetograph_dataflows::relations::census::census;
 use serde::Serialize;
 
+use crate::collections::{Collection, Groups, Inter, each_collection, kind_name};
 use crate::state::record::KeptRows;
 use crate::state::view::View;
 use crate::state::{State, StateError, key};
 use crate::store::Table;
-use crate::verify::compare::kind_name;
 
 /// A state in numbers, as of its last epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -92,18 +92,21 @@ pub struct Sources {
     pub forgotten: usize,
 }
 
-const DIGESTED: [(&str, Table); 10] = [
-    ("nodes", Table::Nodes),
-    ("crops", Table::Crops),
-    ("vectors", Table::Vectors),
-    ("cells", Table::Cells),
-    ("groups", Table::Groups),
-    ("lists", Table::Lists),
-    ("clusters", Table::Clusters),
-    ("inter", Table::Edges),
-    ("pairs", Table::Pairs),
-    ("classes", Table::Classes),
-];
+/// What derived collections are derived from.
+const INPUTS: [(&str, Table); 3] =
+    [("nodes", Table::Nodes), ("crops", Table::Crops), ("vectors", Table::Vectors)];
+
+/// The digest of each collection, by name.
+fn digests(view: &View<'_>) -> Result<BTreeMap<&'static str, String>, StateError> {
+    let mut digests = BTreeMap::new();
+    for (name, table) in INPUTS {
+        digests.insert(name, view.digest(table)?.1.to_string());
+    }
+    each_collection!(C => {
+        digests.insert(C::NAME, view.digest(C::TABLE)?.1.to_string());
+    });
+    Ok(digests)
+}
 
 /// The numbers of `state`; a node has at most `k` neighbours.
 ///
@@ -126,7 +129,7 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
     let sources = view.sources()?;
     let nodes = view.nodes()?;
     let totals = view.totals()?;
-    let inter = view.inter()?;
+    let inter: Vec<(NodeId, NodeId)> = view.read::<Inter>()?.into_keys().collect();
     let within = |same: &dyn Fn(NodeId, NodeId) -> bool| {
         inter.iter().filter(|(a, b)| same(*a, *b)).count() as f64 / inter.len().max(1) as f64
     };
@@ -141,7 +144,6 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         *pairs.entry(kind_name(pair.kind)).or_default() += 1;
         distinct.insert((pair.a, pair.b));
     }
-    let digests = DIGESTED.iter().map(|(name, table)| Ok((*name, view.digest(*table)?.1.to_string())));
     Ok(Stats {
         epoch: view.epoch()?,
         since,
@@ -157,7 +159,7 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         retired: totals.retired,
         forgotten: totals.forgotten,
         cells: view.cells()?.into_values().collect::<BTreeSet<_>>().len(),
-        groups: view.groups()?.into_values().collect::<BTreeSet<_>>().len(),
+        groups: view.read::<Groups>()?.into_values().collect::<BTreeSet<_>>().len(),
         kept_rows: view.meta::<KeptRows>(key::KEPT_ROWS)?.map(|kept| kept.to_string()),
         lists: view.lists()?.len(),
         neighbours: view.neighbours(k)?.values().map(Vec::len).sum(),
@@ -177,7 +179,7 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         stills: view.stills()?.len(),
         log_epochs: view.log(0)?.len(),
         history_bytes: [view.bytes(Table::History)?, view.bytes(Table::Deltas)?],
-        digests: digests.collect::<Result<_, StateError>>()?,
+        digests: digests(view)?,
     })
 }
 

@@ -10,19 +10,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use differential_dataflow::{AsCollection, VecCollection};
+use differential_dataflow::AsCollection;
 use kinetograph_dataflows::id::NodeId;
 use kinetograph_dataflows::index::node::{ClassId, Row};
 use kinetograph_dataflows::index::partition::codebook::Decision;
-use kinetograph_dataflows::index::search::neighbours::{Neighbours, neighbours};
-use kinetograph_dataflows::relations::closure::{Closure, closure};
 use kinetograph_dataflows::settings::GraphSettings;
 use kinetograph_dataflows::time::{Diff, Epoch};
+use kinetograph_dataflows::wire::derive;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Input;
 use timely::worker::Worker;
 
-use crate::epoch::{Changes, Collections, Gathered};
+use crate::epoch::{Changes, Gathered, Home};
 use operators::Operators;
 
 /// What an epoch is given.
@@ -118,22 +117,6 @@ impl Graph {
     }
 }
 
-/// The graph's part of the dataflow, as [`wire`](kinetograph_dataflows::wire::wire) has it from the rows on.
-fn graph<'s>(
-    rows: VecCollection<'s, Epoch, Row, Diff>,
-    codebook: VecCollection<'s, Epoch, (u64, Decision), Diff>,
-    known: Labels,
-    settings: &GraphSettings,
-    scored: Arc<AtomicU64>,
-) -> Collections<'s> {
-    let nodes = rows.clone().map(|row| row.id);
-    let Neighbours { cells, groups, lists, neighbours, errors: misfits } =
-        neighbours(rows, codebook, &settings.neighbours, scored);
-    let Closure { clusters, inter, pairs, classes, .. } =
-        closure(nodes, neighbours, known, &settings.closure);
-    Collections { cells, groups, lists, clusters, inter, pairs, classes, misfits }
-}
-
 fn work(
     worker: &mut Worker,
     (settings, known): (&GraphSettings, &Labels),
@@ -148,7 +131,8 @@ fn work(
         let (rows_in, rows) = scope.new_input::<(Row, Epoch, Diff)>();
         let (codebook_in, codebook) = scope.new_input::<((u64, Decision), Epoch, Diff)>();
         let (rows, codebook) = (rows.as_collection(), codebook.as_collection());
-        gathered.attach(graph(rows, codebook, known.clone(), settings, scored.clone()), &probe);
+        let graph = derive(rows, codebook, known.clone(), settings, scored.clone());
+        gathered.attach(&graph, Home::HERE, &probe);
         (rows_in, codebook_in)
     });
     while let Ok((epoch, given)) = turns.recv() {

@@ -1,8 +1,8 @@
-//! Is a state what it should be? Everything derived is computed again from what it is derived from, by plain code that
-//! shares nothing with the operators, on all cores, and compared record by record.
+//! Is a state what it should be? Everything derived is [computed again](crate::recompute) from what it is derived from, on all
+//! cores, and compared record by record.
 //!
 //! In memory are, once each: the nodes, their vectors, their lists (and then, in their place, who is mutual with whom), and
-//! the collection being compared. Lists that are made again and are as stored are not kept.
+//! the collection being compared. What is stored is read record by record.
 
 pub mod compare;
 pub mod inputs;
@@ -14,17 +14,18 @@ use kinetograph_dataflows::id::NodeId;
 use kinetograph_dataflows::index::node::CellId;
 use kinetograph_dataflows::index::partition::codebook::Codebook;
 
+use crate::collections::{Collection, each_collection};
 pub use crate::recompute::Rules;
+use crate::recompute::cores;
 use crate::recompute::nearest::Member;
-use crate::recompute::{cores, relations};
+pub use crate::recompute::work::Progress;
+use crate::recompute::work::Work;
 use crate::state::{State, StateError};
+use compare::compare;
 pub use report::{Check, Report};
 
 /// Vectors of JPEG crops: n times d values, row after row.
 pub type Embed<'e> = dyn Fn(&[&[u8]]) -> anyhow::Result<Vec<f32>> + Sync + 'e;
-
-/// Hears the collection being computed, how much of it is done, and how much there is.
-pub type Progress<'p> = dyn Fn(&str, usize, usize) + Sync + 'p;
 
 /// Looks for differences in `state`, whose graph was made by `rules`. With `embed`, vectors are computed again from
 /// the crops and must be equal to the bit; without, they are taken as they are.
@@ -60,42 +61,15 @@ pub fn verify(
     let length = vectors.values().next().map_or(0, |v| v.len());
     let (codebook, check) = inputs::codebook(&view, report.epoch, length)?;
     report.push(check);
-    let tracks = relations::tracks(nodes.keys().copied());
+    let ids: Vec<NodeId> = nodes.keys().copied().collect();
     let members = members(nodes, vectors, &codebook, progress);
-    report.push(compare::cells(&view, &members)?);
-    progress("groups", 0, members.len());
-    report.push(compare::groups(&view, &members, &codebook)?);
-
-    let (lists, check) =
-        compare::lists(&view, &members, &codebook, rules, &|done, all| progress("lists", done, all))?;
-    report.push(check);
-    let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
-    drop(members);
-    let mutual = relations::mutual(&ids, &lists, rules.k);
-    drop(lists);
-    let searched = |done| progress("clusters", done, ids.len());
-    let clusters = relations::clusters(&ids, &mutual, rules.min_cluster, &searched);
-    drop(mutual);
-    report.push(compare::set(
-        "clusters",
-        |see| each(view.clusters(), see),
-        &clusters,
-        compare::cluster_words,
-    )?);
-    progress("inter", 0, clusters.len());
-    let inter = relations::inter(&clusters);
-    drop(clusters);
-    report.push(compare::set("inter", |see| each(view.inter(), see), &inter, compare::edge_words)?);
-    progress("pairs", 0, inter.len());
-    let mut pairs = relations::pairs(&inter, &tracks);
-    if rules.max_pairs_per_node > 0 {
-        pairs = relations::at_most(pairs, rules.max_pairs_per_node);
-    }
-    report.push(compare::set("pairs", |see| view.each_pair(see), &pairs, compare::pair_words)?);
-    drop(pairs);
-    progress("classes", 0, ids.len());
-    let nodes: Vec<NodeId> = tracks.values().flatten().copied().collect();
-    report.push(compare::classes(&view, &relations::classes(&nodes, &tracks, &inter))?);
+    let mut work = Work::new(ids, members, &codebook, rules, progress);
+    each_collection!(C => {
+        progress(C::NAME, 0, work.ids.len());
+        let right = C::recompute(&mut work);
+        report.push(compare::<C>(&view, &right)?);
+        C::leave(right, &mut work);
+    });
     Ok(report)
 }
 
@@ -122,12 +96,6 @@ fn members(
         member.cell = cell;
     }
     members
-}
-
-/// Shows `see` each of the records, if they could be read.
-fn each<T>(records: Result<Vec<T>, StateError>, see: &mut dyn FnMut(T)) -> Result<(), StateError> {
-    records?.into_iter().for_each(see);
-    Ok(())
 }
 
 /// What was read, or nothing when records of it are damaged: that is then a difference of `check`.

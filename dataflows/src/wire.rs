@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use differential_dataflow::VecCollection;
 
 use crate::id::NodeId;
-use crate::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair, Row};
+use crate::index::node::{ClassId, Row};
 use crate::index::partition::codebook::Decision;
 use crate::index::search::neighbours::{Neighbours, neighbours};
 use crate::observe::embed::Embedder;
@@ -16,6 +16,7 @@ use crate::observe::operators::mine::mine;
 use crate::observe::operators::track::track;
 use crate::observe::stream::{Clock, Embedded, Failures, Observed, Seen};
 use crate::relations::closure::{Closure, closure};
+use crate::settings::GraphSettings;
 use crate::time::{Diff, Epoch};
 
 /// Everything the dataflow is given, on each worker.
@@ -64,25 +65,19 @@ pub struct Outputs<'s> {
     pub nodes: VecCollection<'s, Epoch, Embedded, Diff>,
     /// Views, counts and stills as they come out of the vision code.
     pub observed: VecCollection<'s, Epoch, Observed, Diff>,
-    /// Node to the cell that stores it.
-    pub cells: VecCollection<'s, Epoch, (NodeId, CellId), Diff>,
-    /// Node to its group.
-    pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
-    /// Node and cell to the best neighbours there.
-    pub lists: VecCollection<'s, Epoch, ((NodeId, CellId), List), Diff>,
-    /// Child clusters.
-    pub clusters: VecCollection<'s, Epoch, Cluster, Diff>,
-    /// Inter-instance edges, the smaller node first.
-    pub inter: VecCollection<'s, Epoch, (NodeId, NodeId), Diff>,
-    /// Transitive pairs with their reasons.
-    pub pairs: VecCollection<'s, Epoch, Pair, Diff>,
-    /// Node to its class.
-    pub classes: VecCollection<'s, Epoch, (NodeId, ClassId), Diff>,
-    /// What could not be followed, in words: empty unless the log or the embedder is broken.
-    pub errors: VecCollection<'s, Epoch, String, Diff>,
+    /// The graph over the nodes.
+    pub graph: Derived<'s>,
 }
 
-/// The way of a frame: mine, track, embed; cells, neighbours; clusters, edges, pairs, classes.
+/// The collections of a graph, as this worker sees its part of them.
+pub struct Derived<'s> {
+    /// Cells, groups and lists.
+    pub neighbours: Neighbours<'s>,
+    /// What follows from the lists.
+    pub closure: Closure<'s>,
+}
+
+/// The way of a frame: mine, track, embed; then the way of a node.
 pub fn wire<'s>(inputs: Inputs<'s>, plan: &Plan, troubles: &Troubles) -> Outputs<'s> {
     let Plan { observe, mine: mining, track: tracking, graph, embedder, clock, scored } = plan;
     let failures = || troubles.sources.clone();
@@ -93,12 +88,22 @@ pub fn wire<'s>(inputs: Inputs<'s>, plan: &Plan, troubles: &Troubles) -> Outputs
     let embedded = embed(views, embedder.clone(), troubles.embedder.clone(), clock.clone());
 
     let rows = embedded.clone().map(|e| e.row()).concat(inputs.rows);
+    let graph = derive(rows, inputs.codebook, inputs.classes, graph, scored.clone());
+
+    Outputs { nodes: embedded, observed, graph }
+}
+
+/// The way of a node: cells, neighbours; clusters, edges, pairs, classes. `known` are the labels of classes from before a
+/// restart; `scored` counts the scores computed for lists.
+pub fn derive<'s>(
+    rows: VecCollection<'s, Epoch, Row, Diff>,
+    codebook: VecCollection<'s, Epoch, (u64, Decision), Diff>,
+    known: Arc<HashMap<NodeId, ClassId>>,
+    settings: &GraphSettings,
+    scored: Arc<AtomicU64>,
+) -> Derived<'s> {
     let nodes = rows.clone().map(|row| row.id);
-    let Neighbours { cells, groups, lists, neighbours, errors } =
-        neighbours(rows, inputs.codebook, &graph.neighbours, scored.clone());
-
-    let Closure { clusters, inter, pairs, classes, .. } =
-        closure(nodes, neighbours, inputs.classes, &graph.closure);
-
-    Outputs { nodes: embedded, observed, cells, groups, lists, clusters, inter, pairs, classes, errors }
+    let neighbours = neighbours(rows, codebook, &settings.neighbours, scored);
+    let closure = closure(nodes, neighbours.neighbours.clone(), known, &settings.closure);
+    Derived { neighbours, closure }
 }

@@ -70,13 +70,8 @@ pub(super) fn graph(arguments: &GraphArguments) -> anyhow::Result<u8> {
 fn summary(timings: &Timings, rows: &Exported, options: &Options) -> String {
     let (all, latency) = (&timings.all, &timings.all.latency_ms);
     let mut text = format!(
-        "{} nodes, {} neighbours, {} clusters, {} edges, {} pairs in {}\n{} inserts and {} deletes in {} epochs: {:.0} a second; an \
+        "{rows} in {}\n{} inserts and {} deletes in {} epochs: {:.0} a second; an \
          epoch {:.2} ms (p50), {:.2} ms (p99)",
-        rows.nodes,
-        rows.neighbours,
-        rows.clusters,
-        rows.inter + rows.intra,
-        rows.pairs,
         options.out.display(),
         all.inserts,
         all.deletes,

@@ -153,15 +153,7 @@ pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<u8> {
     if retired > 0 {
         eprintln!("{retired} nodes were retired since: they are in the tables, without vector and crop");
     }
-    print(&format!(
-        "{} nodes, {} neighbours, {} clusters, {} edges, {} pairs in {}",
-        exported.nodes,
-        exported.neighbours,
-        exported.clusters,
-        exported.inter + exported.intra,
-        exported.pairs,
-        arguments.out.display()
-    ))
+    print(&format!("{exported} in {}", arguments.out.display()))
 }
 
 pub(super) fn gallery(arguments: &GalleryArguments) -> anyhow::Result<u8> {

@@ -270,7 +270,11 @@ impl Committer {
                 let nodes: Vec<_> = outputs.nodes.iter().map(|n| (n.view.id, n.vector.clone())).collect();
                 self.decide(
                     epoch,
-                    Told { nodes: &nodes, cells: &outputs.changes.cells, lists: &outputs.changes.lists },
+                    Told {
+                        nodes: &nodes,
+                        cells: &outputs.changes.of.cells,
+                        lists: &outputs.changes.of.lists,
+                    },
                     &retired,
                 )
             }
@@ -536,7 +540,7 @@ impl Committer {
         add(&tallies.frames, outputs.tallies.iter().map(|(_, t)| t.frames).sum());
         add(&tallies.nodes, outputs.nodes.len() as u64);
         add(&tallies.retired, retired);
-        add(&tallies.pairs, outputs.changes.pairs.iter().map(|(_, d)| *d as i64).sum::<i64>() as u64);
+        add(&tallies.pairs, outputs.changes.of.pairs.iter().map(|(_, d)| *d as i64).sum::<i64>() as u64);
         add(&tallies.sources_ended, outputs.slices.iter().filter(|s| s.end.is_some()).count() as u64);
         add(&tallies.epochs, 1);
         add(&tallies.commit_ns, took.as_nanos() as u64);

@@ -14,8 +14,7 @@ use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Filter;
 
 use super::member::Member;
-use crate::epoch::{Changes, Collections, Gathered, Net, settle};
-use crate::state::record::Shard;
+use crate::epoch::{Changes, Gathered, Home, Net, settle};
 
 /// What a source gave in an epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,30 +132,6 @@ impl AsMut<Changes> for EpochOutputs {
     }
 }
 
-/// Sends records to the process that keeps them.
-#[derive(Clone, Copy)]
-struct Home(Member);
-
-impl Home {
-    /// Each record of `collection` goes to a worker of the process that keeps what is kept by `node`.
-    fn go<'s, D: ExchangeData>(
-        self,
-        collection: VecCollection<'s, Epoch, D, Diff>,
-        node: impl Fn(&D) -> NodeId + 'static,
-    ) -> VecCollection<'s, Epoch, D, Diff> {
-        let Home(Member { of, workers, .. }) = self;
-        if of == 1 {
-            return collection;
-        }
-        let worker = move |record: &(D, Epoch, Diff)| {
-            let node = node(&record.0);
-            let process = Shard::of_source(node.source(), of as u32).process as usize;
-            (process * workers + node.track().0 as usize % workers) as u64
-        };
-        collection.inner.exchange(worker).as_collection()
-    }
-}
-
 /// What changes after epoch `start`, which is in the stores, goes to process 0.
 fn to_first<'s, D: ExchangeData>(
     collection: VecCollection<'s, Epoch, D, Diff>,
@@ -165,21 +140,15 @@ fn to_first<'s, D: ExchangeData>(
     collection.inner.filter(move |(_, epoch, _)| *epoch > start).exchange(|_| 0).as_collection()
 }
 
+/// Where the records of a graph that `member` is a process of are kept.
+fn home(member: Member) -> Home {
+    Home { processes: member.of, workers: member.workers }
+}
+
 impl Gathered<EpochOutputs> {
     /// Gathers all outputs of the dataflow on the process that keeps them; `probe` then tells which epochs are complete.
     pub fn attach_all(&self, outputs: Outputs<'_>, member: Member, probe: &Handle<Epoch>) {
-        let home = Home(member);
-        let graph = Collections {
-            cells: home.go(outputs.cells, |(node, _)| *node),
-            groups: home.go(outputs.groups, |(node, _)| *node),
-            lists: home.go(outputs.lists, |((node, _), _)| *node),
-            clusters: home.go(outputs.clusters, |cluster| cluster[0]),
-            inter: home.go(outputs.inter, |(a, _)| *a),
-            pairs: home.go(outputs.pairs, |pair| pair.a),
-            classes: home.go(outputs.classes, |(node, _)| *node),
-            misfits: outputs.errors,
-        };
-        self.attach(graph, probe);
+        self.attach(&outputs.graph, home(member), probe);
         self.sink(outputs.nodes, probe, |out, embedded, _| out.nodes.push(embedded));
         self.sink(outputs.observed, probe, |out, observed, _| match observed {
             Observed::Tally(source, tally) => out.tallies.push((source, tally)),
@@ -198,15 +167,14 @@ impl Gathered<EpochOutputs> {
         probe: &Handle<Epoch>,
     ) {
         let gone = given.inner.filter(|(_, _, diff)| *diff < 0).as_collection().map(|row| row.id);
-        self.sink(Home(member).go(gone, |node| *node), probe, |out, node, _| out.retired.push(node));
-        // Vectors have no order; what takes part in a collection has one.
+        self.sink(home(member).go(gone, |node| *node), probe, |out, node, _| out.retired.push(node));
         // A collection's data have an order, which a vector has not.
         let nodes = outputs.nodes.clone();
         let nodes = nodes.map(|node| (node.view.id, node.vector.precision(), node.vector.to_bytes()));
         self.sink(to_first(nodes, start), probe, |out, (node, precision, bytes), _| {
             out.everywhere.nodes.extend(Vector::from_bytes(&bytes, precision).map(|vector| (node, vector)));
         });
-        let (cells, lists) = (outputs.cells.clone(), outputs.lists.clone());
+        let (cells, lists) = (outputs.graph.neighbours.cells.clone(), outputs.graph.neighbours.lists.clone());
         self.sink(to_first(cells, start), probe, |out, d, r| out.everywhere.cells.push((d, r)));
         self.sink(to_first(lists, start), probe, |out, d, r| out.everywhere.lists.push((d, r)));
     }

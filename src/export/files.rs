@@ -1,15 +1,18 @@
 //! The files of an export, one function each, from whatever holds the graph.
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+use anyhow::anyhow;
 use kinetograph_dataflows::id::{NodeId, SourceId};
-use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
 use kinetograph_dataflows::index::partition::codebook::Decision;
 use kinetograph_dataflows::observe::frame::PixelBox;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use super::table::Tsv;
+use crate::collections::{Collection, Context, Export};
 use crate::recompute::Rules;
-use crate::verify::compare::kind_name;
 
 /// What an export was made of and by; also tells a former export from any other folder.
 pub(crate) const MARK: &str = "export.json";
@@ -26,20 +29,32 @@ pub struct Exported {
     pub vectors: usize,
     /// In `crops/`: as of the vectors, and none of a graph that is not of pictures.
     pub crops: usize,
-    /// Of `neighbours.tsv`.
-    pub neighbours: usize,
-    /// Child clusters, of which `clusters.tsv` has a row a member.
-    pub clusters: usize,
-    /// Inter-instance edges of `edges.tsv`.
-    pub inter: usize,
-    /// Intra-instance edges of `edges.tsv`.
-    pub intra: usize,
-    /// Of `pairs.tsv`.
-    pub pairs: usize,
+    /// What was counted in the tables of derived collections: rows, but of `clusters.tsv`, which has a row a member, clusters.
+    #[serde(flatten)]
+    pub tables: BTreeMap<String, usize>,
     /// Of `sources.tsv`.
     pub sources: usize,
     /// Of `codebook.json`.
     pub decisions: usize,
+}
+
+impl Exported {
+    /// What was counted under `name` in the tables of derived collections.
+    pub fn count(&self, name: &str) -> usize {
+        self.tables.get(name).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let edges = self.count("inter") + self.count("intra");
+        let [neighbours, clusters, pairs] = ["neighbours", "clusters", "pairs"].map(|name| self.count(name));
+        write!(
+            f,
+            "{} nodes, {neighbours} neighbours, {clusters} clusters, {edges} edges, {pairs} pairs",
+            self.nodes
+        )
+    }
 }
 
 /// What `export.json` says.
@@ -81,110 +96,63 @@ pub(crate) struct Node {
     pub(crate) pts_ns: u64,
     /// In source pixels.
     pub(crate) region: PixelBox,
-    pub(crate) cell: CellId,
-    pub(crate) group: GroupId,
-    pub(crate) class: ClassId,
+}
+
+/// What a derived collection adds to `nodes.tsv`.
+pub(crate) struct Column {
+    name: &'static str,
+    /// What stands in the row of a node; `None` when the collection lacks it.
+    text: Box<dyn Fn(NodeId) -> Option<String>>,
+}
+
+impl Column {
+    /// That of a collection with these records; `None` when it is shown otherwise.
+    pub(crate) fn of<C: Collection>(records: BTreeMap<C::Key, C::Value>) -> Option<Self> {
+        let Export::Column { name, key, text } = C::export() else { return None };
+        let text = move |node| records.get(&key(node)).map(text);
+        Some(Column { name, text: Box::new(text) })
+    }
 }
 
 /// `nodes.tsv`; nodes ascend. The number of rows, as of all these functions.
 ///
 /// # Errors
-/// When a row is an error or the file cannot be written; of the others, the latter.
+/// When a collection lacks a node or the file cannot be written; of the others, the latter.
 pub(crate) fn nodes(
     folder: &Folder,
-    rows: impl IntoIterator<Item = anyhow::Result<Node>>,
+    rows: impl IntoIterator<Item = Node>,
+    columns: &[Column],
 ) -> anyhow::Result<usize> {
-    let columns =
-        ["node", "source", "frame", "pts_ns", "x", "y", "w", "h", "track", "view", "cell", "group", "class"];
-    let mut tsv = Tsv::create(folder, "nodes.tsv", &columns)?;
-    for row in rows {
-        let Node { id, seq, pts_ns, region, cell, group, class } = row?;
-        tsv.row(&[
-            &id,
-            &id.source(),
-            &seq,
-            &pts_ns,
-            &region.x,
-            &region.y,
-            &region.w,
-            &region.h,
-            &id.track(),
-            &id.view(),
-            &cell.0,
-            &group.0,
-            &class.0,
-        ])?;
+    let mut names = vec!["node", "source", "frame", "pts_ns", "x", "y", "w", "h", "track", "view"];
+    names.extend(columns.iter().map(|column| column.name));
+    let mut tsv = Tsv::create(folder, "nodes.tsv", &names)?;
+    for Node { id, seq, pts_ns, region } in rows {
+        let text = |column: &Column| {
+            (column.text)(id).ok_or_else(|| {
+                anyhow!("node {id} has no {}; `kinetograph verify` says what else is wrong", column.name)
+            })
+        };
+        let derived = columns.iter().map(text).collect::<anyhow::Result<Vec<String>>>()?;
+        let (source, track, view) = (id.source(), id.track(), id.view());
+        let mut fields: Vec<&dyn Display> =
+            vec![&id, &source, &seq, &pts_ns, &region.x, &region.y, &region.w, &region.h, &track, &view];
+        fields.extend(derived.iter().map(|text| text as &dyn Display));
+        tsv.row(&fields)?;
     }
     tsv.finish()
 }
 
-/// `neighbours.tsv`: each node's lists (which follow each other) merged to its `k` nearest.
-pub(crate) fn neighbours<'l>(
+/// The table of a derived collection that has one: what was counted in it, by name.
+pub(crate) fn records<C: Collection>(
     folder: &Folder,
-    lists: impl IntoIterator<Item = (NodeId, &'l List)>,
-    k: usize,
-) -> anyhow::Result<usize> {
-    let mut tsv = Tsv::create(folder, "neighbours.tsv", &["node", "rank", "neighbour", "score"])?;
-    let mut lists = lists.into_iter().peekable();
-    while let Some((node, list)) = lists.next() {
-        let mut merged = list.clone();
-        while let Some((_, list)) = lists.next_if(|(next, _)| *next == node) {
-            merged.extend(list);
-        }
-        merged.sort_unstable();
-        for (at, entry) in merged.iter().take(k).enumerate() {
-            tsv.row(&[&node, &(at + 1), &entry.node, &entry.score.0])?;
-        }
-    }
-    tsv.finish()
-}
-
-/// `clusters.tsv`; the number of clusters.
-pub(crate) fn clusters<'c>(
-    folder: &Folder,
-    clusters: impl IntoIterator<Item = &'c Cluster>,
-) -> anyhow::Result<usize> {
-    let mut tsv = Tsv::create(folder, "clusters.tsv", &["cluster", "node"])?;
-    let mut count = 0;
-    for cluster in clusters {
-        for node in cluster {
-            tsv.row(&[&count, node])?;
-        }
-        count += 1;
-    }
+    records: &BTreeMap<C::Key, C::Value>,
+    context: &Context<'_>,
+) -> anyhow::Result<Vec<(String, usize)>> {
+    let Export::Table { file, columns, rows } = C::export() else { return Ok(Vec::new()) };
+    let mut tsv = Tsv::create(folder, file, columns)?;
+    let counts = rows(&mut records.iter(), context, &mut |fields| tsv.row(fields))?;
     tsv.finish()?;
-    Ok(count)
-}
-
-/// `edges.tsv`: the edges of `inter`, then those between views of one track; `ids` ascend. The number of either kind.
-pub(crate) fn edges<'e>(
-    folder: &Folder,
-    inter: impl IntoIterator<Item = &'e (NodeId, NodeId)>,
-    ids: &[NodeId],
-) -> anyhow::Result<(usize, usize)> {
-    let mut tsv = Tsv::create(folder, "edges.tsv", &["a", "b", "kind"])?;
-    let mut between = 0;
-    for (a, b) in inter {
-        tsv.row(&[a, b, &"inter"])?;
-        between += 1;
-    }
-    for views in ids.chunk_by(|a, b| a.track() == b.track()) {
-        for (at, a) in views.iter().enumerate() {
-            for b in &views[at + 1..] {
-                tsv.row(&[a, b, &"intra"])?;
-            }
-        }
-    }
-    Ok((between, tsv.finish()? - between))
-}
-
-/// `pairs.tsv`.
-pub(crate) fn pairs<'p>(folder: &Folder, pairs: impl IntoIterator<Item = &'p Pair>) -> anyhow::Result<usize> {
-    let mut tsv = Tsv::create(folder, "pairs.tsv", &["a", "b", "kind", "via_a", "via_b"])?;
-    for pair in pairs {
-        tsv.row(&[&pair.a, &pair.b, &kind_name(pair.kind), &pair.via_a, &pair.via_b])?;
-    }
-    tsv.finish()
+    Ok(counts.into_iter().map(|(name, count)| (name.to_string(), count)).collect())
 }
 
 /// A row of `sources.tsv`.

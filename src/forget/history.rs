@@ -1,11 +1,6 @@
 //! What a state's history says of nodes: nothing more of those that are forgotten.
 
-use std::collections::BTreeSet;
-
-use kinetograph_dataflows::id::NodeId;
-
 use super::Chosen;
-use crate::state::record::EpochDelta;
 use crate::state::view::View;
 use crate::state::{StateError, encode, key};
 use crate::store::{Batch, Table};
@@ -31,7 +26,7 @@ pub(super) fn scrub(
         }
     }
     for (epoch, mut delta) in view.deltas(0)? {
-        if scrub_delta(&mut delta, &chosen.nodes) {
+        if delta.strike(|node| chosen.nodes.contains(&node)) {
             batch.put(Table::Deltas, key::epoch(epoch), encode(&delta));
         }
     }
@@ -41,17 +36,4 @@ pub(super) fn scrub(
         }
     }
     Ok(())
-}
-
-/// Takes every mention of `nodes` out of `delta`; whether there was any.
-pub(super) fn scrub_delta(delta: &mut EpochDelta, nodes: &BTreeSet<NodeId>) -> bool {
-    let records = |d: &EpochDelta| d.nodes.len() + d.pairs.len() + d.groups.len() + d.classes.len();
-    let before = records(delta);
-    delta.nodes.retain(|(node, _)| !nodes.contains(node));
-    delta
-        .pairs
-        .retain(|(pair, _)| ![pair.a, pair.b, pair.via_a, pair.via_b].iter().any(|n| nodes.contains(n)));
-    delta.groups.retain(|(node, ..)| !nodes.contains(node));
-    delta.classes.retain(|(node, ..)| !nodes.contains(node));
-    records(delta) < before
 }

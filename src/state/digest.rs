@@ -1,11 +1,11 @@
 //! Digests of collections: equal digests mean equal collections, whatever order they were built in.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use kinetograph_dataflows::id::NodeId;
-use kinetograph_dataflows::index::node::ClassId;
 use xxhash_rust::xxh3::xxh3_128;
+
+use super::key::FIRST_SPACE;
+use crate::collections::{Collection, Labels, canonical};
 
 /// The sum of the hashes of a collection's records, modulo 2^128.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,16 +31,19 @@ impl Digest {
         xxh3_128(&record)
     }
 
-    /// Of a labelling: the same for every labelling that is the same partition.
-    pub fn of_partition(labels: impl IntoIterator<Item = (NodeId, ClassId)>) -> Self {
-        let labels: Vec<_> = labels.into_iter().collect();
-        let mut first: BTreeMap<ClassId, NodeId> = BTreeMap::new();
-        for (node, label) in &labels {
-            first.entry(*label).and_modify(|least| *least = (*least).min(*node)).or_insert(*node);
-        }
+    /// Of a collection's records: the same for every labelling that is the same partition, where values are
+    /// [opaque](Labels::Opaque).
+    pub fn of<'r, C: Collection>(records: impl Iterator<Item = (&'r C::Key, &'r C::Value)>) -> Self {
         let mut digest = Digest::default();
-        for (node, label) in &labels {
-            digest.add(&node.0.to_be_bytes(), &first[label].0.to_be_bytes());
+        let mut add = |key: &C::Key, value: &C::Value| {
+            digest.add(&C::stored_key(FIRST_SPACE, key), &C::value_bytes(value));
+        };
+        match C::labels() {
+            Labels::Meant => records.for_each(|(key, value)| add(key, value)),
+            Labels::Opaque { .. } => {
+                let records = records.map(|(key, value)| (key.clone(), value.clone())).collect();
+                canonical::<C>(records).iter().for_each(|(key, value)| add(key, value));
+            }
         }
         digest
     }
@@ -54,7 +57,11 @@ impl fmt::Display for Digest {
 
 #[cfg(test)]
 mod tests {
+    use kinetograph_dataflows::id::NodeId;
+    use kinetograph_dataflows::index::node::ClassId;
+
     use super::*;
+    use crate::collections::Classes;
 
     #[test]
     fn a_digest_does_not_know_the_order_but_knows_every_byte() {
@@ -71,7 +78,9 @@ mod tests {
     #[test]
     fn two_labellings_of_one_partition_have_one_digest() {
         let of = |labels: &[u64]| {
-            Digest::of_partition(labels.iter().enumerate().map(|(n, l)| (NodeId(n as u64), ClassId(*l))))
+            let labels: Vec<_> =
+                labels.iter().enumerate().map(|(n, l)| (NodeId(n as u64), ClassId(*l))).collect();
+            Digest::of::<Classes>(labels.iter().map(Classes::parts))
         };
         assert_eq!(of(&[7, 7, 3]), of(&[1, 1, 9]));
         assert_ne!(of(&[7, 7, 3]), of(&[7, 3, 3]));

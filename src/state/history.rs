@@ -1,14 +1,12 @@
 //! Going back: for each committed epoch, what its transaction replaced; and the state as it was, from that.
 //!
-//! Cells, lists, clusters, edges, nodes, sources and totals are kept here as they were before the epoch; pairs, groups and
-//! classes go back by the deltas that the trainer follows too. Of a crop or vector that goes only its digest is kept: a
+//! Nodes, sources, totals and most derived collections are kept here as they were before the epoch; those that the trainer follows
+//! go back by its deltas (each [row of the register](crate::collections) says which). Of a crop or vector that goes only its digest is kept: a
 //! node that was retired since is listed in what a past epoch shows, without picture and vector. Stills do not go back, and
 //! sources that are known now are shown, with nothing taken of them before they came.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinetograph_dataflows::id::NodeId;
-use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
@@ -16,6 +14,7 @@ use super::key;
 use super::record::EpochDelta;
 use super::view::View;
 use super::{StateError, decode, encode};
+use crate::collections::{Collection, History, each_collection};
 use crate::store::{Batch, Snapshot, StoreError, Table, Visit};
 
 #[cfg(test)]
@@ -43,15 +42,16 @@ enum Kept {
 }
 
 fn kept(table: Table, key: &[u8]) -> Option<Kept> {
+    each_collection!(C => {
+        if table == C::TABLE {
+            return match C::history() {
+                History::Replaced => Some(Kept::Record),
+                History::Delta { .. } => None,
+            };
+        }
+    });
     match table {
-        Table::Nodes
-        | Table::Sources
-        | Table::SourceDecisions
-        | Table::Connections
-        | Table::Cells
-        | Table::Lists
-        | Table::Clusters
-        | Table::Edges => Some(Kept::Record),
+        Table::Nodes | Table::Sources | Table::SourceDecisions | Table::Connections => Some(Kept::Record),
         Table::Crops | Table::Vectors => Some(Kept::Digest),
         Table::Meta if key == key::TOTALS => Some(Kept::Record),
         _ => None,
@@ -203,21 +203,17 @@ impl Past {
 
     /// What went in an epoch was there before it; what came and did not go was not.
     fn undo(&mut self, delta: &EpochDelta) {
-        let pair = |(pair, diff): &(Pair, i8)| (Table::Pairs, key::pair(pair), Vec::new(), *diff);
-        let group = |(node, group, diff): &(NodeId, GroupId, i8)| {
-            (Table::Groups, key::node(*node), group.0.to_be_bytes().to_vec(), *diff)
-        };
-        let class = |(node, class, diff): &(NodeId, ClassId, i8)| {
-            (Table::Classes, key::node(*node), class.0.to_be_bytes().to_vec(), *diff)
-        };
-        let pairs = delta.pairs.iter().map(pair);
-        let changes = pairs.chain(delta.groups.iter().map(group)).chain(delta.classes.iter().map(class));
-        let mut changes: Vec<_> = changes.collect();
-        changes.sort_by_key(|(.., diff)| std::cmp::Reverse(*diff));
-        for (table, key, value, diff) in changes {
-            let before = if diff < 0 { Before::Record(value) } else { Before::Nothing };
-            self.0.insert((table, key), before);
-        }
+        each_collection!(C => {
+            if let History::Delta { of, .. } = C::history() {
+                let mut changes: Vec<_> = of(delta).iter().collect();
+                changes.sort_by_key(|(_, diff)| std::cmp::Reverse(*diff));
+                for (record, diff) in changes {
+                    let (key, value) = C::parts(record);
+                    let before = if *diff < 0 { Before::Record(C::value_bytes(value)) } else { Before::Nothing };
+                    self.0.insert((C::TABLE, C::stored_key(key::FIRST_SPACE, key)), before);
+                }
+            }
+        });
     }
 
     /// Digests of the records of `table` that were there and are gone for good.

@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use kinetograph_dataflows::id::{NodeId, SourceId};
-use kinetograph_dataflows::index::node::{ClassId, GroupId, Pair};
 use kinetograph_dataflows::index::partition::codebook::Decision;
 use kinetograph_dataflows::index::quantize::Storage;
 use kinetograph_dataflows::observe::frame::PixelBox;
 use serde::{Deserialize, Serialize};
+
+pub use crate::collections::delta::EpochDelta;
 
 /// The state's own version.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -212,17 +213,4 @@ pub struct Totals {
     pub retired: u64,
     /// Nodes that somebody had forgotten.
     pub forgotten: u64,
-}
-
-/// Changes of one epoch that the trainer follows: +1 came, -1 went.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EpochDelta {
-    /// Nodes; intra-instance pairs follow from their tracks.
-    pub nodes: Vec<(NodeId, i8)>,
-    /// Transitive pairs, one record a reason.
-    pub pairs: Vec<(Pair, i8)>,
-    /// Groups of nodes.
-    pub groups: Vec<(NodeId, GroupId, i8)>,
-    /// Classes of nodes.
-    pub classes: Vec<(NodeId, ClassId, i8)>,
 }

@@ -130,7 +130,7 @@ impl Joined<'_> {
                 sum.forgotten += more.forgotten;
             })),
             Table::Log => Some(sum(&values, add_log)),
-            Table::Deltas => Some(sum(&values, add_delta)),
+            Table::Deltas => Some(sum(&values, EpochDelta::add)),
             _ => (!values.is_empty()).then(|| values.swap_remove(0)),
         }
     }
@@ -213,17 +213,6 @@ fn add_log(log: &mut EpochLog, more: EpochLog) {
     log.retired = log.retired.take().or(more.retired);
     log.forgotten += more.forgotten;
     log.committed_s = log.committed_s.max(more.committed_s);
-}
-
-fn add_delta(delta: &mut EpochDelta, more: EpochDelta) {
-    delta.nodes.extend(more.nodes);
-    delta.nodes.sort_by_key(|(node, diff)| (-diff, *node));
-    delta.pairs.extend(more.pairs);
-    delta.pairs.sort_by_key(|(pair, diff)| (*diff, *pair));
-    delta.groups.extend(more.groups);
-    delta.groups.sort_by_key(|(node, group, diff)| (*diff, *node, *group));
-    delta.classes.extend(more.classes);
-    delta.classes.sort_by_key(|(node, class, diff)| (*diff, *node, *class));
 }
 
 impl Shard {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kinetograph_dataflows::id::{NodeId, SourceId};
 use kinetograph_dataflows::index::kernels::vector::{Precision, Vector};
-use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, GroupId, List, Pair};
+use kinetograph_dataflows::index::node::{CellId, ClassId, Cluster, List, Pair};
 use kinetograph_dataflows::index::partition::codebook::Decision;
 use serde::de::DeserializeOwned;
 
@@ -15,6 +15,7 @@ use super::record::{
     Connection, EpochDelta, EpochLog, Gap, MadeWith, NodeRecord, Shard, SourceDecision, SourceRecord, Totals,
 };
 use super::{StateError, decode};
+use crate::collections::{Cells, Classes, Clusters, Collection, Labels, Lists, Pairs, each_collection};
 use crate::store::{Snapshot, Table, Visit};
 
 /// A state as of one commit.
@@ -226,24 +227,20 @@ impl<'s> View<'s> {
         })
     }
 
+    /// All records of a derived collection, by key.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn read<C: Collection>(&self) -> Result<BTreeMap<C::Key, C::Value>, StateError> {
+        self.collect(C::TABLE, |key, value| Ok(C::read_stored_key(key).zip(C::read_value(value))))
+    }
+
     /// The cell that stores each node.
     ///
     /// # Errors
     /// See [`View::epoch`].
     pub fn cells(&self) -> Result<BTreeMap<NodeId, CellId>, StateError> {
-        self.collect(Table::Cells, |key, value| {
-            Ok(key::u64_at(key, 0).zip(key::u32_at(value, 0)).map(|(n, c)| (NodeId(n), CellId(c))))
-        })
-    }
-
-    /// The group of each node.
-    ///
-    /// # Errors
-    /// See [`View::epoch`].
-    pub fn groups(&self) -> Result<BTreeMap<NodeId, GroupId>, StateError> {
-        self.collect(Table::Groups, |key, value| {
-            Ok(key::u64_at(key, 0).zip(key::u32_at(value, 0)).map(|(n, g)| (NodeId(n), GroupId(g))))
-        })
+        self.read::<Cells>()
     }
 
     /// The class of each node.
@@ -251,9 +248,7 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn classes(&self) -> Result<BTreeMap<NodeId, ClassId>, StateError> {
-        self.collect(Table::Classes, |key, value| {
-            Ok(key::u64_at(key, 0).zip(key::u64_at(value, 0)).map(|(n, c)| (NodeId(n), ClassId(c))))
-        })
+        self.read::<Classes>()
     }
 
     /// Each node's best neighbours in each cell it looks into.
@@ -261,11 +256,7 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn lists(&self) -> Result<BTreeMap<(NodeId, CellId), List>, StateError> {
-        self.collect(Table::Lists, |key, value| {
-            let list: List = decode(value, Table::Lists, &self.place)?;
-            let id = key::u64_at(key, 2).zip(key::u32_at(key, 10));
-            Ok(id.map(|(n, c)| ((NodeId(n), CellId(c)), list)))
-        })
+        self.read::<Lists>()
     }
 
     /// Each node's `k` nearest neighbours: its lists merged.
@@ -289,17 +280,7 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn clusters(&self) -> Result<Vec<Cluster>, StateError> {
-        self.collect(Table::Clusters, |key, _| Ok(key::nodes_at(key, 0)))
-    }
-
-    /// Inter-instance edges, the smaller node first.
-    ///
-    /// # Errors
-    /// See [`View::epoch`].
-    pub fn inter(&self) -> Result<Vec<(NodeId, NodeId)>, StateError> {
-        self.collect(Table::Edges, |key, _| {
-            Ok(key::u64_at(key, 0).zip(key::u64_at(key, 8)).map(|(a, b)| (NodeId(a), NodeId(b))))
-        })
+        Ok(self.read::<Clusters>()?.into_keys().collect())
     }
 
     /// Transitive pairs, one record a reason.
@@ -307,7 +288,7 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn pairs(&self) -> Result<Vec<Pair>, StateError> {
-        self.collect(Table::Pairs, |key, _| Ok(key::pair_at(key)))
+        Ok(self.read::<Pairs>()?.into_keys().collect())
     }
 
     /// Decisions about the codebook with the epoch they take effect at, in order.
@@ -385,10 +366,12 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn digest(&self, table: Table) -> Result<(u64, Digest), StateError> {
-        if table == Table::Classes {
-            let classes = self.classes()?;
-            return Ok((classes.len() as u64, Digest::of_partition(classes)));
-        }
+        each_collection!(C => {
+            if let (true, Labels::Opaque { .. }) = (table == C::TABLE, C::labels()) {
+                let records = self.read::<C>()?;
+                return Ok((records.len() as u64, Digest::of::<C>(records.iter())));
+            }
+        });
         let (mut count, mut digest) = (0, Digest::default());
         self.snapshot.scan(table, &[], &mut |key, value| {
             count += 1;

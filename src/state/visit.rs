@@ -1,10 +1,10 @@
 //! Reading a collection record by record, where holding it whole would be too much.
 
 use kinetograph_dataflows::id::NodeId;
-use kinetograph_dataflows::index::node::Pair;
 
 use super::view::View;
 use super::{StateError, key};
+use crate::collections::Collection;
 use crate::store::Table;
 
 impl View<'_> {
@@ -37,20 +37,20 @@ impl View<'_> {
         self.whole(Table::Crops, damaged)
     }
 
-    /// Calls `visit` with each transitive pair, ascending.
+    /// Calls `visit` with each record of a derived collection, ascending by key.
     ///
     /// # Errors
     /// See [`View::epoch`].
-    pub fn each_pair(&self, mut visit: impl FnMut(Pair)) -> Result<(), StateError> {
+    pub fn each<C: Collection>(&self, mut visit: impl FnMut(C::Key, C::Value)) -> Result<(), StateError> {
         let mut damaged = None;
-        self.scan(Table::Pairs, &[], &mut |key, _| {
-            match key::pair_at(key) {
-                Some(pair) => visit(pair),
-                None => damaged = Some(format!("key of {} bytes", key.len())),
+        self.scan(C::TABLE, &[], &mut |key, value| {
+            match C::read_stored_key(key).zip(C::read_value(value)) {
+                Some((key, value)) => visit(key, value),
+                None => damaged = Some(format!("key of {} bytes, value of {}", key.len(), value.len())),
             }
             damaged.is_none()
         })?;
-        self.whole(Table::Pairs, damaged)
+        self.whole(C::TABLE, damaged)
     }
 
     fn whole(&self, table: Table, damaged: Option<String>) -> Result<(), StateError> {

@@ -99,6 +99,11 @@ pub fn u32_at(key: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(key.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// The node that is all of a key.
+pub fn node_at(key: &[u8]) -> Option<NodeId> {
+    u64_at(key, 0).filter(|_| key.len() == 8).map(NodeId)
+}
+
 /// The nodes a key names from byte `at` on.
 pub fn nodes_at(key: &[u8], at: usize) -> Option<Vec<NodeId>> {
     let rest = key.get(at..)?;

@@ -126,8 +126,8 @@ fn followed(state: &Path) {
             epoch,
             nodes: delta.nodes,
             pairs: delta.pairs,
-            groups: delta.groups,
-            classes: delta.classes,
+            groups: delta.groups.into_iter().map(|((n, g), d)| (n, g, d)).collect(),
+            classes: delta.classes.into_iter().map(|((n, c), d)| (n, c, d)).collect(),
         };
         known.apply(&delta);
     }

@@ -126,8 +126,8 @@ fn no_mention(state: &Path, of_it: impl Fn(NodeId) -> bool) {
     let view = state.view().unwrap();
     for (epoch, delta) in view.deltas(0).unwrap() {
         let pairs = delta.pairs.iter().flat_map(|(p, _)| [p.a, p.b, p.via_a, p.via_b]);
-        let nodes = delta.nodes.iter().map(|(n, _)| *n).chain(delta.groups.iter().map(|(n, ..)| *n));
-        let mut all = nodes.chain(delta.classes.iter().map(|(n, ..)| *n)).chain(pairs);
+        let nodes = delta.nodes.iter().map(|(n, _)| *n).chain(delta.groups.iter().map(|((n, _), _)| *n));
+        let mut all = nodes.chain(delta.classes.iter().map(|((n, _), _)| *n)).chain(pairs);
         assert!(!all.any(&of_it), "epoch {epoch} names a forgotten node");
     }
     for (epoch, log) in view.log(0).unwrap() {

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kinetograph_dataflows::index::node::{CellId, PairKind};
+use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::index::node::{CellId, ClassId, GroupId, Pair, PairKind};
 use kinetograph_dataflows::index::partition::codebook::Decision;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -75,20 +76,20 @@ fn epoch_of(state: &State, epoch: u64, kept: u64, whole: bool, rng: &mut Pcg64) 
         if rng.random_bool(0.3) {
             let (key, old, new) = (key::node(node), view.raw(Table::Groups, &key::node(node)), rng.random());
             if let Some(old) = old.unwrap() {
-                delta.groups.push((node, GroupId(key::u32_at(&old, 0).unwrap()), -1));
+                delta.groups.push(((node, GroupId(key::u32_at(&old, 0).unwrap())), -1));
                 batch.delete(Table::Groups, key.clone());
             }
             if rng.random_bool(0.8) {
-                delta.groups.insert(0, (node, GroupId(new), 1));
+                delta.groups.insert(0, ((node, GroupId(new)), 1));
                 batch.put(Table::Groups, key, new.to_be_bytes());
             }
         }
         if rng.random_bool(0.2) {
             let (key, new) = (key::node(node), rng.random_range(0..4u64));
             if let Some(old) = view.raw(Table::Classes, &key).unwrap() {
-                delta.classes.push((node, ClassId(key::u64_at(&old, 0).unwrap()), -1));
+                delta.classes.push(((node, ClassId(key::u64_at(&old, 0).unwrap())), -1));
             }
-            delta.classes.push((node, ClassId(new), 1));
+            delta.classes.push(((node, ClassId(new)), 1));
             batch.put(Table::Classes, key, new.to_be_bytes());
         }
         let mut toggle = |table, key: Vec<u8>| {

@@ -3,24 +3,23 @@
 use kinetograph_dataflows::id::{NodeId, SourceId};
 
 use super::super::key;
+use crate::collections::{Collection, each_collection};
 use crate::store::{Snapshot, StoreError, Table};
 
 /// The source that a record follows from: for one of several nodes, that of the first.
 pub(super) fn source_of(table: Table, key: &[u8]) -> Option<SourceId> {
     let node = |at| key::u64_at(key, at).map(|node| NodeId(node).source());
+    each_collection!(C => {
+        if table == C::TABLE {
+            return C::read_stored_key(key).map(|key| C::home(&key).source());
+        }
+    });
     match table {
         Table::Sources | Table::SourceDecisions | Table::Connections => key::u32_at(key, 0).map(SourceId),
         Table::Stills => key::u32_at(key, 8).map(SourceId),
-        Table::Vectors | Table::Lists => node(2),
-        Table::Nodes
-        | Table::Crops
-        | Table::Cells
-        | Table::Groups
-        | Table::Clusters
-        | Table::Edges
-        | Table::Pairs
-        | Table::Classes => node(0),
-        Table::Meta | Table::Log | Table::Deltas | Table::Decisions | Table::History => None,
+        Table::Vectors => node(2),
+        Table::Nodes | Table::Crops => node(0),
+        _ => None,
     }
 }
 

@@ -56,12 +56,12 @@ fn epoch(view: &View<'_>, epoch: u64, rng: &mut Pcg64) -> Batch {
         }
         delta.pairs.push((pair, if there.is_some() { -1 } else { 1 }));
         let (old, new) = (view.raw(Table::Groups, &key::node(node)).unwrap(), rng.random());
-        delta.groups.extend(old.map(|old| (node, GroupId(key::u32_at(&old, 0).unwrap()), -1)));
-        delta.groups.push((node, GroupId(new), 1));
+        delta.groups.extend(old.map(|old| ((node, GroupId(key::u32_at(&old, 0).unwrap())), -1)));
+        delta.groups.push(((node, GroupId(new)), 1));
         batch.put(Table::Groups, key::node(node), new.to_be_bytes());
         let (old, new) = (view.raw(Table::Classes, &key::node(node)).unwrap(), rng.random());
-        delta.classes.extend(old.map(|old| (node, ClassId(key::u64_at(&old, 0).unwrap()), -1)));
-        delta.classes.push((node, ClassId(new), 1));
+        delta.classes.extend(old.map(|old| ((node, ClassId(key::u64_at(&old, 0).unwrap())), -1)));
+        delta.classes.push(((node, ClassId(new)), 1));
         batch.put(Table::Classes, key::node(node), new.to_be_bytes());
     }
     // A change is told once, though drawn twice.
@@ -69,8 +69,8 @@ fn epoch(view: &View<'_>, epoch: u64, rng: &mut Pcg64) -> Batch {
     delta.nodes.dedup_by_key(|(node, _)| *node);
     delta.pairs.sort_by_key(|(pair, diff)| (*diff, *pair));
     delta.pairs.dedup_by_key(|(pair, _)| *pair);
-    delta.groups.sort_by_key(|(node, group, diff)| (*diff, *node, *group));
-    delta.classes.sort_by_key(|(node, class, diff)| (*diff, *node, *class));
+    delta.groups.sort_by_key(|(record, diff)| (*diff, *record));
+    delta.classes.sort_by_key(|(record, diff)| (*diff, *record));
     for source in 0..SOURCES {
         if epoch == 1 || rng.random_bool(0.4) {
             batch.put(Table::Sources, key::source(SourceId(source)), bytes(rng));
