@@ -137,3 +137,6 @@ pub fn canonical<C: Collection>(records: Vec<(C::Key, C::Value)>) -> Vec<(C::Key
     }
     records
 }
+
+#[cfg(test)]
+mod tests;

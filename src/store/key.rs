@@ -112,8 +112,14 @@ pub fn nodes_at(key: &[u8], at: usize) -> Option<Vec<NodeId>> {
     })
 }
 
-/// The pair a key names.
+/// Bytes of the key of a pair: four nodes and a kind.
+const PAIR_BYTES: usize = 4 * 8 + 1;
+
+/// The pair that is all of a key.
 pub fn pair_at(key: &[u8]) -> Option<Pair> {
+    if key.len() != PAIR_BYTES {
+        return None;
+    }
     let kind = match key.get(16)? {
         0 => PairKind::BothMoved,
         1 => PairKind::AMoved,
