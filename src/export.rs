@@ -44,7 +44,7 @@ fn export_view(view: &View<'_>, rules: &Rules, out: &Path) -> anyhow::Result<Exp
     let crops = crops(view, &ids, &folder)?;
     let mut tables = BTreeMap::new();
     each_collection!(C => {
-        if let Export::Table { .. } = C::export() {
+        if let (true, Export::Table { .. }) = (view.keeps::<C>()?, C::export()) {
             let context = Context { k: rules.k, nodes: &ids };
             tables.extend(files::records::<C>(&folder, &view.read::<C>()?, &context)?);
         }
@@ -67,7 +67,7 @@ fn nodes(view: &View<'_>, folder: &Folder) -> anyhow::Result<Vec<NodeId>> {
     let nodes = view.nodes()?;
     let mut columns = Vec::new();
     each_collection!(C => {
-        if let Export::Column { .. } = C::export() {
+        if let (true, Export::Column { .. }) = (view.keeps::<C>()?, C::export()) {
             columns.extend(files::Column::of::<C>(view.read::<C>()?));
         }
     });

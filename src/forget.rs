@@ -239,11 +239,19 @@ fn transaction(
     let gone: Vec<NodeId> = chosen.nodes.iter().chain(&retired).copied().collect();
 
     let graph = Graph { settings: &config.graph, workers: settings.workers, place: &place };
-    let (outputs, decisions) = match settings.rebuild_codebook {
-        true => graph.anew(view, stored, &gone, epoch)?,
-        false => (graph.less(view, stored, &gone, start)?, Vec::new()),
-    };
     let mut batch = Batch::default();
+    let (outputs, decisions) = match settings.rebuild_codebook {
+        true => {
+            // All of a collection that was not kept comes in this epoch.
+            changes::fill(&Changes::default(), view, epoch, &mut batch)?;
+            graph.anew(view, stored, &gone, epoch)?
+        }
+        false => {
+            let [restored, outputs] = graph.less(view, stored, &gone, start)?;
+            changes::fill(&restored, view, epoch, &mut batch)?;
+            (outputs, Vec::new())
+        }
+    };
     changes::put(&outputs, &gone, &mut batch);
     for still in &chosen.stills {
         batch.delete(Table::Stills, still.clone());
@@ -298,14 +306,15 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// What changes when `gone` are taken back from what is `stored`. No distance is computed but to refill lists.
+    /// What there is when all is restored that is `stored`, and what changes when `gone` are taken back from it. No distance is
+    /// computed but to refill lists.
     fn less(
         &self,
         view: &View<'_>,
         stored: Stored,
         gone: &[NodeId],
         start: Epoch,
-    ) -> Result<Changes, ForgetError> {
+    ) -> Result<[Changes; 2], ForgetError> {
         let [restored, outputs] = self.step(Step {
             epoch: start,
             decisions: stored.decisions,
@@ -315,7 +324,7 @@ impl Graph<'_> {
         })?;
         match changes::inconsistent(&restored, view)? {
             Some(collection) => Err(ForgetError::Inconsistent { place: self.place.to_string(), collection }),
-            None => Ok(outputs),
+            None => Ok([restored, outputs]),
         }
     }
 

@@ -112,6 +112,8 @@ fn fill(view: &View<'_>, shard: Shard, folder: &Path) -> Result<u64, ReshardErro
     let state = State::open(folder)?;
     let mut writer = Writer { state: &state, batch: Batch::default(), bytes: 0, failure: None };
     let mut nodes = 0;
+    // A state that does not say what it keeps is of an earlier version, which the new one is not.
+    writer.put(Table::Meta, key::COLLECTIONS, encode(&view.kept_since()?));
     for table in Table::ALL {
         view.scan(table, &[], &mut |key, value| match part(shard, table, key, value) {
             None => true,

@@ -2,6 +2,7 @@
 
 pub mod digest;
 pub mod history;
+pub mod kept;
 pub mod record;
 pub mod shards;
 pub mod view;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 pub use crate::store::key;
 use crate::store::lmdb::LmdbStore;
 use crate::store::{Batch, Store, StoreError, Table};
+use kept::KeptSince;
 use record::Format;
 use view::View;
 
@@ -157,6 +159,7 @@ impl State {
             None => {
                 let mut batch = Batch::default();
                 batch.put(Table::Meta, key::FORMAT, encode(&Format { version: FORMAT_VERSION }));
+                batch.put(Table::Meta, key::COLLECTIONS, encode(&KeptSince::everything()));
                 state.store.commit(&batch)?;
                 Ok(state)
             }

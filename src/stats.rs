@@ -103,7 +103,9 @@ fn digests(view: &View<'_>) -> Result<BTreeMap<&'static str, String>, StateError
         digests.insert(name, view.digest(table)?.1.to_string());
     }
     each_collection!(C => {
-        digests.insert(C::NAME, view.digest(C::TABLE)?.1.to_string());
+        if view.keeps::<C>()? {
+            digests.insert(C::NAME, view.digest(C::TABLE)?.1.to_string());
+        }
     });
     Ok(digests)
 }

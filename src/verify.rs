@@ -67,7 +67,10 @@ pub fn verify(
     each_collection!(C => {
         progress(C::NAME, 0, work.ids.len());
         let right = C::recompute(&mut work);
-        report.push(compare::<C>(&view, &right)?);
+        match view.keeps::<C>()? {
+            true => report.push(compare::<C>(&view, &right)?),
+            false => report.not_kept.push(C::NAME),
+        }
         C::leave(right, &mut work);
     });
     Ok(report)

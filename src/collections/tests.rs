@@ -19,15 +19,18 @@ use super::*;
 use crate::config::Config;
 use crate::engine::changes;
 use crate::engine::hydrate::stored;
+use crate::epoch::Changes;
 use crate::export::{export, export_as_of};
 use crate::forget::{Settings, What, forget};
 use crate::recompute::Rules;
 use crate::reshard::reshard;
 use crate::state::digest::Digest;
 use crate::state::history;
+use crate::state::kept::KeptSince;
 use crate::state::record::{Counts, EpochLog, MadeWith, NodeRecord, SourceRecord};
 use crate::state::view::View;
 use crate::state::{State, encode, key};
+use crate::stats::stats;
 use crate::store::{Batch, Table};
 use crate::turn::{Given, Graph, Labels};
 use crate::verify::verify;
@@ -153,19 +156,11 @@ impl Walk {
         self.state.commit(&batch).unwrap();
     }
 
-    /// The graph anew, from what is stored.
+    /// The graph anew, from what is stored; each row's difference is seen.
     fn restart(&mut self) {
-        self.graph.finish().unwrap();
+        let restored = self.restored();
         let view = self.state.view().unwrap();
-        let kept = stored(&self.state, &view, 1).unwrap();
-        self.graph = Graph::start(1, &config().graph, kept.classes.clone()).unwrap();
-        let given = Given {
-            rows: kept.rows.into_iter().map(|row| (row, 1)).collect(),
-            decisions: kept.decisions.into_iter().map(|(_, decision)| decision).collect(),
-        };
-        let (restored, _) = self.graph.turn(self.epoch, given).unwrap();
         assert_eq!(changes::inconsistent(&restored, &view).unwrap(), None);
-        // And each row's difference is seen.
         drop(view);
         each_collection!(C => {
             let undo = self.tamper::<C>();
@@ -174,6 +169,35 @@ impl Walk {
             drop(view);
             self.state.commit(&undo).unwrap();
         });
+    }
+
+    /// What a dataflow makes of what is stored.
+    fn restored(&mut self) -> Changes {
+        self.graph.finish().unwrap();
+        let view = self.state.view().unwrap();
+        let kept = stored(&self.state, &view, 1).unwrap();
+        self.graph = Graph::start(1, &config().graph, kept.classes.clone()).unwrap();
+        let given = Given {
+            rows: kept.rows.into_iter().map(|row| (row, 1)).collect(),
+            decisions: kept.decisions.into_iter().map(|(_, decision)| decision).collect(),
+        };
+        self.graph.turn(self.epoch, given).unwrap().0
+    }
+
+    /// Makes the state one of an earlier version, which did not keep `C`.
+    fn lose<C: Collection>(&self) {
+        let (mut batch, view) = (Batch::default(), self.state.view().unwrap());
+        view.each::<C>(|key, _| batch.delete(C::TABLE, C::stored_key(key::FIRST_SPACE, &key))).unwrap();
+        let kept = view.kept_since().unwrap();
+        let mut less = KeptSince::nothing();
+        each_collection!(Other => {
+            if Other::TABLE != C::TABLE && kept.has(Other::TABLE, 0) {
+                less.add(Other::TABLE, 0);
+            }
+        });
+        batch.put(Table::Meta, key::COLLECTIONS, encode(&less));
+        drop(view);
+        self.state.commit(&batch).unwrap();
     }
 
     /// Takes one record of a collection out of the state; what puts it back.
@@ -341,4 +365,51 @@ fn every_row_is_kept_through_changes_restarts_and_history_and_shown_checked_forg
     }
     let report = verify(&state, &rules, None, &|_, _, _| {}).unwrap();
     assert_eq!(report.differences, 0, "{report}");
+}
+
+#[test]
+fn a_row_that_an_earlier_version_did_not_keep_is_filled_by_a_run_and_by_forgetting() {
+    let rules = Rules::of(&config().graph);
+    let look = |state: &State| verify(state, &rules, None, &|_, _, _| {}).unwrap();
+    each_collection!(C => {
+        // Lists and classes are what a graph is restored from: no version lacks them.
+        if ![Table::Lists, Table::Classes].contains(&C::TABLE) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut walk = Walk::begin(dir.path(), 9);
+            (0..11).for_each(|_| walk.step());
+            let now = shown(&walk.state.view().unwrap());
+            walk.lose::<C>();
+            let report = look(&walk.state);
+            assert_eq!((report.differences, &report.not_kept[..]), (0, &[C::NAME][..]), "{report}");
+            assert!(stats(&walk.state, 5).unwrap().digests.get(C::NAME).is_none(), "{}", C::NAME);
+
+            let restored = walk.restored();
+            let view = walk.state.view().unwrap();
+            assert_eq!(changes::inconsistent(&restored, &view).unwrap(), None);
+            let mut batch = Batch::default();
+            assert_eq!(changes::fill(&restored, &view, walk.epoch, &mut batch).unwrap(), [C::NAME]);
+            drop(view);
+            walk.state.commit(&batch).unwrap();
+            assert_eq!(shown(&walk.state.view().unwrap()), now, "{}", C::NAME);
+            let before = walk.state.view_as_of(walk.epoch - 1).unwrap();
+            assert!(!before.keeps::<C>().unwrap(), "{}: it is not known what was there then", C::NAME);
+            drop(before);
+            walk.step();
+            assert!(look(&walk.state).not_kept.is_empty() && look(&walk.state).differences == 0);
+
+            for rebuild_codebook in [false, true] {
+                walk.lose::<C>();
+                let node = *walk.live.first().unwrap();
+                walk.live.remove(&node);
+                let Walk { state, graph, rng, epoch, live, next, touched } = walk;
+                drop(state);
+                let settings = Settings { rebuild_codebook, checkpoints: Vec::new(), workers: 1 };
+                forget(dir.path(), &What::Node(node.0), &settings).unwrap();
+                let state = State::open(dir.path()).unwrap();
+                let report = look(&state);
+                assert!(report.not_kept.is_empty() && report.differences == 0, "{}: {report}", C::NAME);
+                walk = Walk { state, graph, rng, epoch, live, next, touched };
+            }
+        }
+    });
 }

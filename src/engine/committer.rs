@@ -260,6 +260,7 @@ impl Committer {
             if let Some(collection) = changes::inconsistent(&outputs.changes, &self.state.view()?)? {
                 return Err(CommitError::Inconsistent { place: self.state.place(), collection });
             }
+            self.fill(epoch, &outputs)?;
             self.parts.life.restore();
             self.parts.events.tell(Event::Restored { epoch });
             return Ok(());
@@ -336,6 +337,17 @@ impl Committer {
                 // When it is gone, it has said why.
                 let _ = to.send(Message::Closed(epoch, wrote, self.quiet));
             }
+        }
+        Ok(())
+    }
+
+    /// Fills the collections that a state of an earlier version lacks.
+    fn fill(&mut self, epoch: Epoch, outputs: &EpochOutputs) -> Result<(), CommitError> {
+        let mut batch = Batch::default();
+        let filled = changes::fill(&outputs.changes, &self.state.view()?, epoch, &mut batch)?;
+        if !filled.is_empty() {
+            tracing::info!(collections = ?filled, "filled what an earlier version did not keep");
+            self.state.commit(&batch)?;
         }
         Ok(())
     }

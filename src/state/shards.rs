@@ -5,6 +5,7 @@
 
 mod joined;
 
+use super::kept::KeptSince;
 use super::record::{EpochDelta, EpochLog, Shard, Totals};
 use super::view::View;
 use super::{State, StateError, encode, key};
@@ -125,6 +126,7 @@ impl Joined<'_> {
             Table::Meta if key == key::EPOCH => Some(encode(&self.epoch)),
             Table::Meta if key == key::SHARD => None,
             Table::Meta if key == key::SINCE => greatest(&values),
+            Table::Meta if key == key::COLLECTIONS => Some(self.kept(&values)),
             Table::Meta if key == key::TOTALS => Some(sum(&values, |sum: &mut Totals, more| {
                 sum.retired += more.retired;
                 sum.forgotten += more.forgotten;
@@ -133,6 +135,19 @@ impl Joined<'_> {
             Table::Deltas => Some(sum(&values, EpochDelta::add)),
             _ => (!values.is_empty()).then(|| values.swap_remove(0)),
         }
+    }
+}
+
+impl Joined<'_> {
+    /// Which collections all shards keep, of which `values` are told.
+    fn kept(&self, values: &[Vec<u8>]) -> Vec<u8> {
+        let told = values.iter().filter_map(|value| postcard::from_bytes::<KeptSince>(value).ok());
+        let silent = std::iter::repeat_with(KeptSince::default).take(self.shards.len() - values.len());
+        let kept = told.chain(silent).reduce(|mut all, kept| {
+            all.meet(&kept);
+            all
+        });
+        encode(&kept.unwrap_or_default())
     }
 }
 

@@ -20,6 +20,9 @@ pub const TOTALS: &[u8] = b"totals";
 /// The first epoch whose deltas are kept.
 pub const SINCE: &[u8] = b"since";
 
+/// Which derived collections are kept, and since when; where it is absent, those of the first versions.
+pub const COLLECTIONS: &[u8] = b"collections";
+
 /// Which shard of a graph this is; absent when it is the whole.
 pub const SHARD: &[u8] = b"shard";
 
