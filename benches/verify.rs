@@ -184,6 +184,11 @@ fn make(place: &Path, nodes: usize, dimensions: usize) {
     }
     clusters.iter().for_each(|cluster| writing.put(Table::Clusters, key::nodes(cluster), vec![]));
     inter.iter().for_each(|(a, b)| writing.put(Table::Edges, key::nodes(&[*a, *b]), vec![]));
+    let mut degrees: BTreeMap<NodeId, u32> = BTreeMap::new();
+    inter.iter().flat_map(|(a, b)| [*a, *b]).for_each(|node| *degrees.entry(node).or_default() += 1);
+    for (node, degree) in degrees {
+        writing.put(Table::Degrees, key::node(node), degree.to_be_bytes().to_vec());
+    }
     pairs.iter().for_each(|pair| writing.put(Table::Pairs, key::pair(pair), vec![]));
     for (order, (epoch, decision)) in decisions.iter().enumerate() {
         writing.put(Table::Decisions, key::decision(*epoch, order as u64), encode(decision));

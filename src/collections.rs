@@ -9,6 +9,7 @@ mod cells;
 mod classes;
 mod clusters;
 mod collection;
+mod degrees;
 pub mod delta;
 mod followed;
 mod groups;
@@ -20,6 +21,7 @@ pub use cells::Cells;
 pub use classes::Classes;
 pub use clusters::Clusters;
 pub use collection::{Collection, Context, Export, Followed, History, Labels, Rows, Shown};
+pub use degrees::Degrees;
 pub use groups::Groups;
 pub use inter::Inter;
 pub use lists::Lists;
@@ -33,7 +35,10 @@ use kinetograph_dataflows::time::Diff;
 macro_rules! rows {
     ($then:ident! $($more:tt)*) => {
         $then! {
-            [cells: Cells, groups: Groups, lists: Lists, clusters: Clusters, inter: Inter, pairs: Pairs, classes: Classes]
+            [
+                cells: Cells, groups: Groups, lists: Lists, clusters: Clusters, inter: Inter, degrees: Degrees, pairs: Pairs,
+                classes: Classes
+            ]
             $($more)*
         }
     };

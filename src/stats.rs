@@ -8,7 +8,7 @@ use kinetograph_dataflows::index::node::ClassId;
 use kinetograph_dataflows::relations::census::census;
 use serde::Serialize;
 
-use crate::collections::{Collection, Groups, Inter, each_collection, kind_name};
+use crate::collections::{Collection, Degrees, Groups, Inter, each_collection, kind_name};
 use crate::state::record::KeptRows;
 use crate::state::view::View;
 use crate::state::{State, StateError, key};
@@ -55,6 +55,12 @@ pub struct Stats {
     pub inter_within_track: f64,
     /// Share of them that join two nodes of one source.
     pub inter_within_source: f64,
+    /// The node with the most inter-instance edges, and how many; `None` without edges, or when degrees are not kept yet.
+    pub most_edges: Option<(NodeId, u32)>,
+    /// Share of all inter-instance edges that it has.
+    pub most_edges_share: f64,
+    /// Mean number of inter-instance edges of the nodes that have any.
+    pub mean_edges: f64,
     /// Intra-instance edges.
     pub intra_edges: usize,
     /// Transitive pairs by kind, each reason counted.
@@ -146,6 +152,10 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         *pairs.entry(kind_name(pair.kind)).or_default() += 1;
         distinct.insert((pair.a, pair.b));
     }
+    let degrees = view.read::<Degrees>()?;
+    let most_edges = degrees.iter().map(|(node, degree)| (*node, *degree));
+    let most_edges = most_edges.max_by_key(|(node, degree)| (*degree, std::cmp::Reverse(*node)));
+    let share = |(_, degree): (NodeId, u32)| f64::from(degree) / inter.len().max(1) as f64;
     Ok(Stats {
         epoch: view.epoch()?,
         since,
@@ -171,6 +181,9 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         inter_edges: inter.len(),
         inter_within_track: within(&|a, b| a.track() == b.track()),
         inter_within_source: within(&|a, b| a.source() == b.source()),
+        most_edges,
+        most_edges_share: most_edges.map_or(0.0, share),
+        mean_edges: degrees.values().copied().map(f64::from).sum::<f64>() / degrees.len().max(1) as f64,
         intra_edges: tracks.values().map(|views| views * (views - 1) / 2).sum(),
         tracks: tracks.len(),
         pairs,
@@ -239,6 +252,11 @@ impl fmt::Display for Stats {
             percent(self.inter_within_track)
         );
         line("inter edges", grouped(self.inter_edges), shares)?;
+        if let Some((node, degree)) = self.most_edges {
+            let share = percent(self.most_edges_share);
+            let note = format!("of node {node}, {share} of them all; the mean is {:.1}", self.mean_edges);
+            line("degree", grouped(degree), note)?;
+        }
         line("intra edges", grouped(self.intra_edges), String::new())?;
         let mut kinds: Vec<String> = self.pairs.iter().map(|(k, n)| format!("{k} {}", grouped(*n))).collect();
         kinds.extend(self.most_pairs.map(|most| standing_out(Some(most))));

@@ -47,11 +47,13 @@ pub enum Table {
     SourceDecisions = 17,
     /// Live source and first frame to a connection with it.
     Connections = 18,
+    /// Node to the number of its inter-instance edges.
+    Degrees = 19,
 }
 
 impl Table {
     /// Every table, in the order of its number.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 20] = [
         Table::Meta,
         Table::Sources,
         Table::Nodes,
@@ -71,6 +73,7 @@ impl Table {
         Table::History,
         Table::SourceDecisions,
         Table::Connections,
+        Table::Degrees,
     ];
 }
 

@@ -323,7 +323,12 @@ fn the_numbers_of_a_state_are_those_of_its_collections() {
     let mut sizes: BTreeMap<NodeId, usize> = BTreeMap::new();
     world.classes.values().for_each(|class| *sizes.entry(*class).or_default() += 1);
     assert_eq!((found.classes, found.largest_class), (sizes.len(), *sizes.values().max().unwrap()));
-    assert_eq!(found.digests.len(), 10);
+    assert_eq!(found.digests.len(), 11);
+    let (hub, most) = found.most_edges.unwrap();
+    let of_hub = world.inter.iter().filter(|(a, b)| *a == hub || *b == hub).count();
+    assert_eq!(of_hub, most as usize);
+    let all: BTreeSet<_> = world.inter.iter().flat_map(|(a, b)| [*a, *b]).collect();
+    assert!((found.mean_edges - 2.0 * world.inter.len() as f64 / all.len() as f64).abs() < 1e-9);
 
     let same = stats(&synthetic::world(1).state, world.rules.k).unwrap();
     assert_eq!(found, same);

@@ -177,6 +177,9 @@ pub(crate) fn world(seed: u64) -> World {
     }
     clusters.iter().for_each(|c| batch.put(Table::Clusters, key::nodes(c), []));
     inter.iter().for_each(|(a, b)| batch.put(Table::Edges, key::nodes(&[*a, *b]), []));
+    let mut degrees: BTreeMap<NodeId, u32> = BTreeMap::new();
+    inter.iter().flat_map(|(a, b)| [*a, *b]).for_each(|node| *degrees.entry(node).or_default() += 1);
+    degrees.iter().for_each(|(n, degree)| batch.put(Table::Degrees, key::node(*n), degree.to_be_bytes()));
     pairs.iter().for_each(|p| batch.put(Table::Pairs, key::pair(p), []));
     for (effective, order, decision) in &decisions {
         batch.put(Table::Decisions, key::decision(*effective, *order), encode(decision));

@@ -7,7 +7,7 @@ use differential_dataflow::VecCollection;
 
 use super::classes::classes;
 use super::clusters::{Settings, clusters};
-use super::edges::{inter, intra};
+use super::edges::{degrees, inter, intra};
 use super::pairs::{at_most, pairs};
 use crate::id::NodeId;
 use crate::index::node::Edge;
@@ -22,6 +22,8 @@ pub struct Closure<'s> {
     pub inter: VecCollection<'s, Epoch, Edge, Diff>,
     /// Intra-instance edges: see [`intra`].
     pub intra: VecCollection<'s, Epoch, Edge, Diff>,
+    /// The inter-instance edges of each node that has any: see [`degrees`].
+    pub degrees: VecCollection<'s, Epoch, (NodeId, u32), Diff>,
     /// Transitive pairs: see [`pairs`].
     pub pairs: VecCollection<'s, Epoch, Pair, Diff>,
     /// The class of each node: see [`classes`].
@@ -39,11 +41,12 @@ pub fn closure<'s>(
     let clusters = clusters(neighbours, settings);
     let inter = inter(clusters.clone());
     let intra = intra(nodes.clone());
+    let degrees = degrees(inter.clone());
     let pairs = pairs(inter.clone(), nodes.clone());
     let pairs = match settings.max_pairs_per_node {
         0 => pairs,
         most => at_most(pairs, most),
     };
     let classes = classes(nodes, inter.clone().concat(intra.clone()), hints);
-    Closure { clusters, inter, intra, pairs, classes }
+    Closure { clusters, inter, intra, degrees, pairs, classes }
 }

@@ -4,8 +4,9 @@
 
 mod shared;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use differential_dataflow::operators::CountTotal;
 use differential_dataflow::{Hashable, VecCollection};
 use timely::dataflow::channels::pact::Exchange;
 
@@ -37,6 +38,19 @@ pub fn intra(nodes: VecCollection<'_, Epoch, NodeId, Diff>) -> VecCollection<'_,
         }
         net
     })
+}
+
+/// The degree of each node that has an edge: how many there are. A node with a great many is a hub, which neighbour graphs in
+/// many dimensions tend to have (Radovanovic, Nanopoulos, Ivanovic: Hubs in Space, JMLR 2010).
+pub fn degrees(edges: VecCollection<'_, Epoch, Edge, Diff>) -> VecCollection<'_, Epoch, (NodeId, u32), Diff> {
+    edges.flat_map(|(a, b)| [a, b]).count_total().map(|(node, degree)| (node, degree as u32))
+}
+
+/// The degrees of the nodes of `edges`, from scratch.
+pub fn recompute_degrees(edges: &BTreeSet<Edge>) -> BTreeMap<NodeId, u32> {
+    let mut degrees = BTreeMap::new();
+    edges.iter().flat_map(|(a, b)| [*a, *b]).for_each(|node| *degrees.entry(node).or_default() += 1);
+    degrees
 }
 
 /// The inter-instance edges of `clusters`, from scratch.

@@ -12,7 +12,7 @@ use super::classes;
 use super::closure::closure;
 use super::clusters;
 use super::clusters::Settings;
-use super::edges::{recompute_inter, recompute_intra};
+use super::edges::{recompute_degrees, recompute_inter, recompute_intra};
 use super::pairs;
 use crate::id::{NodeId, SourceId, TrackId};
 use crate::index::kernels::score::Score;
@@ -31,6 +31,7 @@ enum Follows {
     Cluster(Cluster),
     Inter(Edge),
     Intra(Edge),
+    Degree(NodeId, u32),
     Pair(Pair),
     Class(NodeId, ClassId),
 }
@@ -52,6 +53,7 @@ fn run(workers: usize, in_flight: usize, log: &Log<Given>, settings: &Settings) 
             .map(Follows::Cluster)
             .concat(all.inter.map(Follows::Inter))
             .concat(all.intra.map(Follows::Intra))
+            .concat(all.degrees.map(|(node, degree)| Follows::Degree(node, degree)))
             .concat(all.pairs.map(Follows::Pair))
             .concat(all.classes.map(|(node, class)| Follows::Class(node, class)))
     })
@@ -63,6 +65,7 @@ struct Contents {
     clusters: BTreeSet<Cluster>,
     inter: BTreeSet<Edge>,
     intra: BTreeSet<Edge>,
+    degrees: BTreeMap<NodeId, u32>,
     pairs: BTreeSet<Pair>,
     classes: BTreeMap<NodeId, ClassId>,
 }
@@ -75,10 +78,11 @@ impl Contents {
                 Follows::Cluster(cluster) => contents.clusters.insert(cluster),
                 Follows::Inter(edge) => contents.inter.insert(edge),
                 Follows::Intra(edge) => contents.intra.insert(edge),
+                Follows::Degree(node, degree) => contents.degrees.insert(node, degree).is_none(),
                 Follows::Pair(pair) => contents.pairs.insert(pair),
                 Follows::Class(node, class) => contents.classes.insert(node, class).is_none(),
             };
-            assert!(new, "a node of two classes");
+            assert!(new, "a node of two classes or degrees");
         }
         contents
     }
@@ -101,7 +105,8 @@ impl World {
             pairs = pairs::recompute_at_most(&pairs, settings.max_pairs_per_node);
         }
         let classes = classes::recompute(&self.nodes, &(&inter | &intra));
-        Contents { clusters, inter, intra, pairs, classes }
+        let degrees = recompute_degrees(&inter);
+        Contents { clusters, inter, intra, degrees, pairs, classes }
     }
 
     fn given(&self) -> BTreeSet<Given> {
