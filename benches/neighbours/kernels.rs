@@ -83,7 +83,8 @@ pub(crate) fn compare() {
 
 /// Equal answers first: every fast score of ours is within rounding of the crates', and however rows are stored they propose
 /// the same pairs whose canonical scores reach a k-th score, one in a thousand.
-fn equal(held: &Vectors, queries: &Vectors, (held_flat, queries_flat): (&[f32], &[f32]), out: &mut [f32]) {
+fn equal(held: &Vectors, queries: &Vectors, flat: (&[f32], &[f32]), out: &mut [f32]) {
+    let (held_flat, queries_flat) = flat;
     let d = held[0].len();
     let mut ours = vec![f32::NAN; out.len()];
     for hit in hits(held, queries, (Kernel::best(), Encoding::F32), f32::NEG_INFINITY).0 {
@@ -123,7 +124,8 @@ fn kept(vectors: &Vectors, encoding: Encoding) -> (Panels, f64) {
     (rows, off)
 }
 
-fn of(vectors: &Vectors, rows: usize, threshold: f32, (kernel, encoding): Way) -> Queries {
+fn of(vectors: &Vectors, rows: usize, threshold: f32, way: Way) -> Queries {
+    let (kernel, encoding) = way;
     let limits = Limits { rows, threshold };
     Queries::new(&kept(vectors, encoding).0, kernel, (0..vectors.len()).map(|at| (at, limits)))
 }

@@ -148,7 +148,7 @@ pub(crate) fn measure(task: &Task) {
     timely::execute(timely::Config::process(workers), move |worker| {
         let (task, rows, lists, after_inserts, scored, sender) = &of_run;
         let sender = if worker.index() == 0 { sender.lock().expect("one takes it").take() } else { None };
-        run(worker, task, rows, (lists, after_inserts), scored, sender.as_ref());
+        run(worker, task, rows, lists, after_inserts, scored, sender.as_ref());
     })
     .expect("timely starts");
     let measured: Measured = receiver.recv().expect("worker 0 measured");
@@ -252,7 +252,8 @@ fn run(
     worker: &mut timely::worker::Worker,
     task: &Task,
     rows: &[Row],
-    (lists, after_inserts): (&Arc<Mutex<Lists>>, &Arc<Mutex<Lists>>),
+    lists: &Arc<Mutex<Lists>>,
+    after_inserts: &Arc<Mutex<Lists>>,
     scored: &Arc<AtomicU64>,
     sender: Option<&Sender<Measured>>,
 ) {

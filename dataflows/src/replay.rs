@@ -13,7 +13,7 @@ use crate::time::{Diff, Epoch};
 /// The changes of each epoch, from epoch 0 on.
 pub(crate) type Log<I> = Vec<Vec<(I, Diff)>>;
 
-/// What `build`'s output holds at each epoch of `log`, on `workers` workers. The records of an epoch are dealt out to
+/// Returns what `build`'s output holds at each epoch of `log`, on `workers` workers. The records of an epoch are dealt out to
 /// the workers, so a record is often retracted by another worker than brought it. `in_flight` epochs are open at once.
 pub(crate) fn replay<I, O, B>(workers: usize, in_flight: usize, log: &Log<I>, build: B) -> Vec<BTreeSet<O>>
 where

@@ -11,7 +11,7 @@ use crate::relations::clusters;
 pub struct GraphSettings {
     /// Cells, lists, groups.
     pub neighbours: policy::Settings,
-    /// What follows from the lists.
+    /// Says what follows from the lists.
     pub closure: clusters::Settings,
 }
 

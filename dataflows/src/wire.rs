@@ -31,10 +31,10 @@ pub struct Inputs<'s> {
     pub classes: Arc<HashMap<NodeId, ClassId>>,
 }
 
-/// What the dataflow runs by.
+/// Says what the dataflow runs by.
 #[derive(Clone)]
 pub struct Plan {
-    /// How sources are cut up.
+    /// Says how sources are cut up.
     pub observe: crate::observe::stream::Settings,
     /// Finding what moves.
     pub mine: crate::observe::mine::Settings,
@@ -50,7 +50,7 @@ pub struct Plan {
     pub scored: Arc<AtomicU64>,
 }
 
-/// What this worker's vision code could not go on with.
+/// Says what this worker's vision code could not go on with.
 #[derive(Clone, Default)]
 pub struct Troubles {
     /// Sources, and why.

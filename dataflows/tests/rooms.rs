@@ -1,5 +1,8 @@
 //! Imports of this crate's modules form no circle, and go only where ARCHITECTURE.md lets them.
 
+// Helpers of tests are tests: what fails in them fails the test.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

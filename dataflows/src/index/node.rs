@@ -23,7 +23,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What takes `id` back: a retraction needs the right id only.
+    /// Returns what takes `id` back: a retraction needs the right id only.
     pub fn gone(id: NodeId) -> Self {
         Row { id, pts_ns: 0, vector: Vector::from([]), known: None }
     }
@@ -56,7 +56,7 @@ pub struct Neighbour {
 /// A maximal set of nodes, each in every other's neighbours: sorted by id, no duplicates.
 pub type Cluster = Vec<NodeId>;
 
-/// How a transitive pair hangs on its inter-instance edge A-B.
+/// Says how a transitive pair hangs on its inter-instance edge A-B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PairKind {
     /// A'-B': both ends are another view.

@@ -20,7 +20,7 @@ use crate::id::SourceId;
 use flow::Flow;
 use region::Mover;
 
-/// What counts as moving, and what is worth following.
+/// Says what counts as moving, and what is worth following.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -64,7 +64,7 @@ pub struct Settings {
     pub min_moving: usize,
     /// ... and the share it needs of the first candidate's: lesser ones are mostly parallax.
     pub min_share_of_best: f32,
-    /// Whether the region is the box its cluster of points covers; otherwise it is the window itself, as in the paper.
+    /// Says whether the region is the box its cluster of points covers; otherwise it is the window itself, as in the paper.
     pub follow_points: bool,
     /// Moving points closer than this many fine grid cells are linked.
     pub link_cells: f32,
@@ -193,7 +193,7 @@ pub struct Candidate {
     pub moving_points: usize,
 }
 
-/// What one frame gave, beside the frame before it.
+/// Says what one frame gave, beside the frame before it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mined {
     /// The candidates, best first and never none, or why there are none.
@@ -234,7 +234,7 @@ impl Miner {
         self.previous.as_ref().and_then(|(_, pyramid)| pyramid.levels().first())
     }
 
-    /// What moves in `frame` against the frame mined before it. The result depends on the two frames, their source and
+    /// Returns what moves in `frame` against the frame mined before it. The result depends on the two frames, their source and
     /// `frame.seq` alone.
     pub fn mine(&mut self, frame: &Frame) -> Mined {
         let pixels = frame.width.checked_mul(frame.height).and_then(|n| n.checked_mul(3));
@@ -346,7 +346,8 @@ fn moving_bound(settings: &Settings, flows: &[Flow], camera: &homography::Homogr
     settings.moving_px.max(settings.moving_noise * noise_px)
 }
 
-fn length((x, y): (f32, f32)) -> f32 {
+fn length(flow: (f32, f32)) -> f32 {
+    let (x, y) = flow;
     (x * x + y * y).sqrt()
 }
 

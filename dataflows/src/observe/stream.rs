@@ -16,7 +16,7 @@ use crate::id::SourceId;
 use crate::index::kernels::vector::Vector;
 use crate::index::node::Row;
 
-/// What enters the vision code.
+/// Says what enters the vision code.
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// The next frame of a source.
@@ -30,12 +30,12 @@ pub enum Seen {
     End(SourceId),
 }
 
-/// What leaves the vision code.
+/// Says what leaves the vision code.
 #[derive(Clone, Debug)]
 pub enum Observed {
     /// A view of a finished track: a new node, not embedded yet.
     View(View),
-    /// What one frame added to the counts of its source.
+    /// Says what one frame added to the counts of its source.
     Tally(SourceId, Tally),
     /// A whole picture, kept for later use.
     Still {
@@ -91,7 +91,7 @@ pub struct Tally {
     pub tracks_lost: BTreeMap<&'static str, u64>,
 }
 
-/// How the vision operators cut a source up.
+/// Says how the vision operators cut a source up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

@@ -68,7 +68,7 @@ fn trim<T>(vec: &mut Vec<T>) {
 }
 
 impl Blocks {
-    /// How many numbers have a string.
+    /// Returns how many numbers have a string.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

@@ -53,7 +53,7 @@ pub fn recompute(nodes: &BTreeSet<NodeId>, edges: &BTreeSet<Edge>) -> BTreeMap<N
     nodes.iter().map(|node| (*node, ClassId(root(&mut parents, *node).0))).collect()
 }
 
-/// Whether two labellings have the same nodes and the same classes, whatever the labels.
+/// Returns whether two labellings have the same nodes and the same classes, whatever the labels.
 pub fn same_partition(a: &BTreeMap<NodeId, ClassId>, b: &BTreeMap<NodeId, ClassId>) -> bool {
     let mut to_b: HashMap<ClassId, ClassId> = HashMap::new();
     let mut to_a: HashMap<ClassId, ClassId> = HashMap::new();

@@ -25,7 +25,7 @@ use crate::index::node::Edge;
 use crate::index::node::{Cluster, List};
 use crate::time::{Diff, Epoch};
 
-/// What makes a set of mutual neighbours a cluster, and how much of what follows is kept.
+/// Says what makes a set of mutual neighbours a cluster, and how much of what follows is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

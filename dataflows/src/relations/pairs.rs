@@ -75,7 +75,7 @@ pub fn rank(pair: &Pair) -> u64 {
     })
 }
 
-/// What [`at_most`] keeps of `pairs`, from scratch.
+/// Returns what [`at_most`] keeps of `pairs`, from scratch.
 pub fn recompute_at_most(pairs: &BTreeSet<Pair>, most: usize) -> BTreeSet<Pair> {
     let mut of_node: BTreeMap<NodeId, Vec<(u64, Pair)>> = BTreeMap::new();
     for pair in pairs {

@@ -43,7 +43,7 @@ impl Encoding {
         }
     }
 
-    /// What a step of `row` is worth.
+    /// Returns what a step of `row` is worth.
     pub(crate) fn scale(self, row: &[f32]) -> f32 {
         match self {
             Encoding::F32 => 1.0,
@@ -82,7 +82,7 @@ fn normal(scale: f32) -> f32 {
     if scale.is_normal() { scale } else { 0.0 }
 }
 
-/// What a step of `row` is worth in bytes.
+/// Returns what a step of `row` is worth in bytes.
 pub(crate) fn byte_scale(row: &[f32]) -> f32 {
     normal(row.iter().fold(0.0f32, |most, value| most.max(value.abs())) / BYTES)
 }

@@ -59,7 +59,7 @@ impl Kernel {
         }
     }
 
-    /// What multiplying two values takes beside two singles: of AVX-512 measured, of AVX2 by its instructions.
+    /// Returns what multiplying two values takes beside two singles: of AVX-512 measured, of AVX2 by its instructions.
     pub(crate) fn cost(self, encoding: Encoding) -> f64 {
         match (self.0, encoding) {
             (Kind::Portable, _) | (_, Encoding::F32) => 1.0,

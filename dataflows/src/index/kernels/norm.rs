@@ -8,7 +8,7 @@ pub fn norm(vector: &[f32]) -> f64 {
     length(vector.iter().map(|x| f64::from(*x)))
 }
 
-/// How far apart two vectors are, rounded up.
+/// Returns how far apart two vectors are, rounded up.
 pub fn distance(a: &[f32], b: impl Iterator<Item: Into<f64>>) -> f64 {
     length(a.iter().zip(b).map(|(x, y)| f64::from(*x) - y.into()))
 }

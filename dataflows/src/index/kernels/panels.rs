@@ -33,7 +33,7 @@ impl Panels {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -53,7 +53,7 @@ impl Panels {
         self.lanes.panel(panel)
     }
 
-    /// What a step of each row of a panel is worth.
+    /// Returns what a step of each row of a panel is worth.
     pub(crate) fn scales(&self, panel: usize) -> &[f32; ROWS] {
         &self.scales[panel]
     }

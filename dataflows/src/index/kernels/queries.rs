@@ -14,7 +14,7 @@ const BLOCK: usize = 32;
 /// As many for the first block: a query without a list takes all that it meets until there is a threshold.
 const FIRST: usize = 4;
 
-/// What holds for a query.
+/// Says what holds for a query.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// It meets the rows before this place.
@@ -32,7 +32,7 @@ pub struct Candidate {
     pub row: usize,
     /// The fast score: the canonical one is not above it by more than the error.
     pub most: f32,
-    /// What the canonical score is at least, as far as is known.
+    /// Says what the canonical score is at least, as far as is known.
     pub least: f32,
 }
 
@@ -58,7 +58,7 @@ struct Group {
 }
 
 impl Queries {
-    /// How many rows like these go well together.
+    /// Returns how many rows like these go well together.
     pub fn together(rows: &Panels) -> usize {
         (TOGETHER / (rows.lanes() * LANE).clamp(1, STRETCH * LANE)).next_multiple_of(QUERIES)
     }
@@ -100,7 +100,7 @@ impl Queries {
         self.limits.push(limits);
     }
 
-    /// What holds for each.
+    /// Returns what holds for each.
     pub fn limits(&self) -> &[Limits] {
         &self.limits
     }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-/// What `work` makes of each of `items`, in their order, on at most `threads` threads with this one. `worth` of them are worth a thread
+/// Returns what `work` makes of each of `items`, in their order, on at most `threads` threads with this one. `worth` of them are worth a thread
 /// of their own.
 pub(crate) fn on_threads<T: Sync, R: Send>(
     threads: usize,

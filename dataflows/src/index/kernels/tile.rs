@@ -25,21 +25,21 @@ pub(crate) struct Stretch<'a> {
     pub(crate) panel: &'a [Lane],
     /// A lane of each of six queries, little-endian; bytes have their sign here.
     pub(crate) values: &'a [[i32; QUERIES]],
-    /// How many of the queries there are. What becomes of the others' sums is left open.
+    /// Says how many of the queries there are. What becomes of the others' sums is left open.
     pub(crate) count: usize,
-    /// Whether sums begin at zero.
+    /// Says whether sums begin at zero.
     pub(crate) first: bool,
-    /// What is read soon, to be brought near.
+    /// Says what is read soon, to be brought near.
     pub(crate) next: &'a [Lane],
 }
 
-/// What makes scores of sums, and what these are compared with.
+/// Says what makes scores of sums, and what these are compared with.
 pub(crate) struct Epilogue<'a> {
-    /// What is too much in each query's sums.
+    /// Says what is too much in each query's sums.
     pub(crate) zeros: [i32; QUERIES],
-    /// What a step of each query is worth.
+    /// Says what a step of each query is worth.
     pub(crate) scales: [f32; QUERIES],
-    /// What a step of each row is worth.
+    /// Says what a step of each row is worth.
     pub(crate) row_scales: &'a [f32; ROWS],
     /// Each row's threshold.
     pub(crate) thresholds: &'a [f32; ROWS],

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::score::{Score, near, score, scores_of};
 
-/// How the values of vectors are kept: in memory, in the store, and on the way between processes.
+/// Says how the values of vectors are kept: in memory, in the store, and on the way between processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
@@ -39,7 +39,7 @@ impl Vector {
         }
     }
 
-    /// How they are kept.
+    /// Returns how they are kept.
     pub fn precision(&self) -> Precision {
         match self {
             Vector::F32(_) => Precision::F32,
@@ -47,7 +47,7 @@ impl Vector {
         }
     }
 
-    /// Whether `other` has these values. Quick where it shares them.
+    /// Returns whether `other` has these values. Quick where it shares them.
     pub(crate) fn is(&self, other: &Vector) -> bool {
         let shared = match (self, other) {
             (Vector::F32(a), Vector::F32(b)) => Arc::ptr_eq(a, b),
@@ -57,7 +57,7 @@ impl Vector {
         shared || self == other
     }
 
-    /// How many values there are (d).
+    /// Returns how many values there are (d).
     pub fn len(&self) -> usize {
         match self {
             Vector::F32(values) => values.len(),
@@ -65,7 +65,7 @@ impl Vector {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -95,7 +95,7 @@ impl Vector {
         }
     }
 
-    /// What [`Vector::to_bytes`] wrote; `None` when the bytes are not whole values.
+    /// Returns what [`Vector::to_bytes`] wrote; `None` when the bytes are not whole values.
     pub fn from_bytes(bytes: &[u8], precision: Precision) -> Option<Self> {
         match precision {
             Precision::F32 => {

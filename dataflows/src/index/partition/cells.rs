@@ -36,7 +36,7 @@ pub struct Located<'s> {
     pub cells: VecCollection<'s, Epoch, (NodeId, CellId), Diff>,
     /// Node to its group.
     pub groups: VecCollection<'s, Epoch, (NodeId, GroupId), Diff>,
-    /// What could not be followed ([`PlacementError`] as text), at the epoch of the input concerned.
+    /// Says what could not be followed ([`PlacementError`] as text), at the epoch of the input concerned.
     pub errors: VecCollection<'s, Epoch, String, Diff>,
 }
 

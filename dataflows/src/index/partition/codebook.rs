@@ -183,7 +183,7 @@ impl Codebook {
         GroupId(nearest(vector, self.groups.iter().map(|c| &**c)).unwrap_or(0) as u32)
     }
 
-    /// How many groups are fixed; 0 before.
+    /// Returns how many groups are fixed; 0 before.
     pub fn groups(&self) -> usize {
         self.groups.len()
     }
@@ -206,7 +206,7 @@ impl Codebook {
         CellId(self.next)
     }
 
-    /// Whether `cell` is a leaf.
+    /// Returns whether `cell` is a leaf.
     pub fn is_leaf(&self, cell: CellId) -> bool {
         self.cells.get(&cell).is_some_and(|c| c.children.is_empty())
     }

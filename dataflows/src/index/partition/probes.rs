@@ -11,7 +11,7 @@ use crate::index::kernels::score::Score;
 pub struct Probes {
     /// Cells at most (p), the node's own and the nearest others. 0 counts as 1.
     pub count: usize,
-    /// How many times as far from the node as its own cell's centroid another's may be, the distance being that of unit vectors;
+    /// Says how many times as far from the node as its own cell's centroid another's may be, the distance being that of unit vectors;
     /// 0: as far as it likes.
     pub within: f64,
 }
@@ -28,12 +28,12 @@ impl Probes {
         self.count.saturating_sub(1)
     }
 
-    /// Whether distance matters.
+    /// Returns whether distance matters.
     pub(super) fn by_distance(self) -> bool {
         self.within > 0.0
     }
 
-    /// Whether a node whose canonical scores with the centroids of its own cell and of another are these probes the other one, if
+    /// Returns whether a node whose canonical scores with the centroids of its own cell and of another are these probes the other one, if
     /// that is among the nearest.
     pub(super) fn reach(self, own: Score, other: Score) -> bool {
         // The distance of unit vectors, but for a factor.

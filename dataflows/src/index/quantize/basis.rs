@@ -49,7 +49,7 @@ impl Basis {
         self.d
     }
 
-    /// How many directions there are.
+    /// Returns how many directions there are.
     pub fn len(&self) -> usize {
         self.directions.len() / self.d
     }

@@ -57,7 +57,7 @@ pub const LONGEST: f32 = 1e15;
 /// The unit roundoff of f32.
 const U: f64 = 1.0 / (1 << 24) as f64;
 
-/// What a kernel may make of a sum of products.
+/// Says what a kernel may make of a sum of products.
 #[derive(Clone, Copy, Debug)]
 pub struct Arithmetic {
     /// How many roundings an addition counts for.
@@ -67,7 +67,7 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// What fast scores of rows kept so are within the bound of.
+    /// Returns what fast scores of rows kept so are within the bound of.
     pub fn of(encoding: Encoding) -> Self {
         match encoding {
             Encoding::F32 => Self::IEEE,
@@ -88,7 +88,7 @@ impl Arithmetic {
     }
 }
 
-/// How far the fast score of two vectors of `d` values can be from their canonical score, neither of them longer than
+/// Returns how far the fast score of two vectors of `d` values can be from their canonical score, neither of them longer than
 /// `norm` nor stored further than `stored_off` from what it is. Infinite when `norm` is.
 pub fn error(by: &Arithmetic, d: usize, norm: f64, stored_off: f64) -> f32 {
     let stored = norm + stored_off;
@@ -96,14 +96,14 @@ pub fn error(by: &Arithmetic, d: usize, norm: f64, stored_off: f64) -> f32 {
     rounded_up(fast + canonical(d, norm) + underflow(d))
 }
 
-/// What the error of fast scores depends on, each the largest of some rows.
+/// Says what the error of fast scores depends on, each the largest of some rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct ErrorInputs {
     /// The length of a vector.
     pub(super) norm: f64,
     /// The length of its projection.
     pub(super) longest: f64,
-    /// How far what is stored is from what it stands for.
+    /// Says how far what is stored is from what it stands for.
     pub(super) off: f64,
 }
 
@@ -154,7 +154,7 @@ impl ProjectionBound {
         rounded_up(left.max(0.0).sqrt())
     }
 
-    /// How far the fast score of two projections can be below the canonical score of their vectors.
+    /// Returns how far the fast score of two projections can be below the canonical score of their vectors.
     pub(super) fn error(&self, by: &Arithmetic, inputs: &ErrorInputs) -> f32 {
         rounded_up(self.apart(inputs.norm) + self.fast(by, inputs.longest, inputs.off))
     }
@@ -175,7 +175,7 @@ impl ProjectionBound {
         by.off(m + 1, stored) + (longest + stored) * stored_off + underflow(m + 1)
     }
 
-    /// How far what the re-rank makes of the fast score of two projections can be below the canonical score of their vectors; `further` is on
+    /// Returns how far what the re-rank makes of the fast score of two projections can be below the canonical score of their vectors; `further` is on
     /// the directions of both.
     pub(super) fn rerank_error(
         &self,
@@ -220,7 +220,7 @@ pub fn lowered(score: f32, error: f32) -> f32 {
     if score == f32::INFINITY { score } else { (score - error).next_down() }
 }
 
-/// What a canonical score is at least, if the fast one is `fast` and neither further above it than `error` nor beyond what an f32 holds.
+/// Returns what a canonical score is at least, if the fast one is `fast` and neither further above it than `error` nor beyond what an f32 holds.
 pub fn at_least(fast: f32, error: f32) -> f32 {
     if fast.is_finite() && error.is_finite() { lowered(fast, error) } else { f32::NEG_INFINITY }
 }

@@ -13,7 +13,7 @@ use crate::index::kernels::Panels;
 use crate::index::kernels::norm::norm;
 use crate::index::kernels::score::scores;
 
-/// Whether cells are searched by projections.
+/// Says whether cells are searched by projections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Projecting {
@@ -69,7 +69,7 @@ impl Projection {
         self.reranked
     }
 
-    /// Whether both are the same.
+    /// Returns whether both are the same.
     pub fn is(&self, other: &Projection) -> bool {
         let of = |p: &Projection| (p.directions, p.reranked);
         Arc::ptr_eq(&self.basis, &other.basis) && of(self) == of(other)
@@ -142,12 +142,12 @@ impl Projection {
         }
     }
 
-    /// How many directions of vectors of `d` values [`Projection::choose`] may choose.
+    /// Returns how many directions of vectors of `d` values [`Projection::choose`] may choose.
     pub fn most(d: usize) -> usize {
         d / 2
     }
 
-    /// How many of `rows` rows [`Projection::choose`] is to see.
+    /// Returns how many of `rows` rows [`Projection::choose`] is to see.
     pub fn sample(rows: usize) -> usize {
         (rows / 8).clamp(ROWS.0, ROWS.1).min(rows)
     }

@@ -15,7 +15,7 @@ use crate::index::kernels::score::{score, scores};
 use crate::index::kernels::tile::ROWS;
 use crate::index::kernels::{Limits, Queries};
 
-/// How rows are kept for the product. The lists are the same: what takes less memory proposes more.
+/// Says how rows are kept for the product. The lists are the same: what takes less memory proposes more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {
@@ -48,7 +48,7 @@ impl Storage {
     /// The three ways, each of which a measurement may choose.
     pub const FIXED: [Storage; 3] = [Storage::Words, Storage::Bytes, Storage::F32];
 
-    /// How whole vectors are kept.
+    /// Returns how whole vectors are kept.
     pub fn whole(self) -> Encoding {
         match self {
             Storage::F32 => Encoding::F32,
@@ -57,7 +57,7 @@ impl Storage {
         }
     }
 
-    /// How projections are kept: a byte's step is too coarse for them, as their first values are much larger than the others.
+    /// Returns how projections are kept: a byte's step is too coarse for them, as their first values are much larger than the others.
     pub fn projected(self) -> Encoding {
         match self {
             Storage::F32 => Encoding::F32,

@@ -44,7 +44,8 @@ fn candidates(queries: &mut Queries, rows: &Panels, thresholds: &[f32]) -> (Vec<
 }
 
 /// `vectors` as queries that meet so many rows each, whatever these score.
-fn queries(vectors: &[Vec<f32>], rows: usize, (kernel, encoding): (Kernel, Encoding)) -> Queries {
+fn queries(vectors: &[Vec<f32>], rows: usize, way: (Kernel, Encoding)) -> Queries {
+    let (kernel, encoding) = way;
     let limits = Limits { rows, threshold: f32::NEG_INFINITY };
     Queries::new(&kept(vectors, encoding).0, kernel, (0..vectors.len()).map(|at| (at, limits)))
 }

@@ -23,7 +23,7 @@ use crate::index::partition::cells::Query;
 use crate::index::quantize::Basis;
 use crate::index::quantize::{Projecting, Projection};
 
-/// What an epoch changes in a cell. What goes, goes before anything comes: a node may do both.
+/// Says what an epoch changes in a cell. What goes, goes before anything comes: a node may do both.
 #[derive(Debug, Default)]
 pub(super) struct CellChanges {
     pub(super) gone_rows: Vec<NodeId>,
@@ -32,7 +32,7 @@ pub(super) struct CellChanges {
     pub(super) new_queries: Vec<Query>,
 }
 
-/// What an epoch's changes did to the lists.
+/// Says what an epoch's changes did to the lists.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Queries whose list changed, ascending: before and after, `None` where there is no such query.
@@ -87,7 +87,7 @@ impl CellIndex {
         self.members.is_empty()
     }
 
-    /// Whether `changes` take all members away and bring none: the cell divides, or becomes part of another.
+    /// Returns whether `changes` take all members away and bring none: the cell divides, or becomes part of another.
     pub(super) fn dissolves(&self, changes: &CellChanges) -> bool {
         let CellChanges { gone_rows, gone_queries, new_rows, new_queries } = changes;
         let none_comes = new_rows.is_empty() && new_queries.is_empty();
@@ -373,7 +373,7 @@ impl CellIndex {
         }
     }
 
-    /// How many members there are.
+    /// Returns how many members there are.
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }

@@ -38,7 +38,7 @@ impl InheritedLists {
         InheritedLists { members: members.into_iter().map(left).collect() }
     }
 
-    /// Whether the node was stored in the cell.
+    /// Returns whether the node was stored in the cell.
     pub(super) fn has_row(&self, node: NodeId) -> bool {
         self.members.get(&node).is_some_and(|left| left.row)
     }

@@ -13,7 +13,7 @@ use crate::index::kernels::vector::Vector;
 use crate::index::kernels::{Candidate, Limits, Queries};
 use crate::index::node::Neighbour;
 
-/// What holds for all joins of a cell.
+/// Says what holds for all joins of a cell.
 #[derive(Clone, Copy)]
 pub(super) struct JoinContext<'a> {
     pub(super) rules: &'a Rules,

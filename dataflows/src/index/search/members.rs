@@ -8,7 +8,7 @@ use crate::index::kernels::vector::Vector;
 use crate::index::node::{List, Neighbour};
 use crate::index::quantize::Proposer;
 
-/// What a node is to the cell, and since when.
+/// Says what a node is to the cell, and since when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
     Not,
@@ -25,18 +25,18 @@ pub(super) struct Member {
     pub(super) body: Body,
 }
 
-/// What says whether two members are to meet. In places of its own: it is looked at for each pair that is proposed.
+/// Says what says whether two members are to meet. In places of its own: it is looked at for each pair that is proposed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) id: NodeId,
     pub(super) pts_ns: u64,
     pub(super) row: Role,
     pub(super) query: Role,
-    /// Whether the list is remembered as it was before this epoch.
+    /// Says whether the list is remembered as it was before this epoch.
     pub(super) remembered: bool,
 }
 
-/// What is read when they do.
+/// Says what is read when they do.
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) best: TopK,
@@ -45,7 +45,7 @@ pub(super) struct Body {
 }
 
 impl Head {
-    /// Whether `row` is to be offered to this query.
+    /// Returns whether `row` is to be offered to this query.
     pub(super) fn wants(&self, row: &Head) -> bool {
         match self.query {
             Role::New => row.row != Role::Not,
@@ -104,7 +104,7 @@ impl Members {
         self.heads.is_empty()
     }
 
-    /// How many of them are rows.
+    /// Returns how many of them are rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }

@@ -37,7 +37,7 @@ pub struct Neighbours<'s> {
     pub lists: Lists<'s>,
     /// For each node its k best over the cells it probes: one record each, an empty list included.
     pub neighbours: VecCollection<'s, Epoch, (NodeId, List), Diff>,
-    /// What could not be followed, in words. Empty unless the log or the embedder is broken.
+    /// Says what could not be followed, in words. Empty unless the log or the embedder is broken.
     pub errors: VecCollection<'s, Epoch, String, Diff>,
 }
 

@@ -9,7 +9,7 @@ use crate::index::node::{CellId, List, Neighbour, Row};
 use crate::index::partition::codebook::Codebook;
 use crate::index::partition::policy::Settings;
 
-/// What [`recompute`] gives.
+/// Says what [`recompute`] gives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recomputed {
     /// For each node and each cell it probes, its best rows there.

@@ -9,7 +9,7 @@ use crate::index::quantize::Storage;
 use crate::index::quantize::WholeVectors;
 use crate::index::quantize::{Projecting, Projection};
 
-/// What lists in a cell follow.
+/// Says what lists in a cell follow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     /// Entries of a list.
@@ -22,11 +22,11 @@ pub(super) struct Rules {
     pub(super) min_rows: usize,
     /// Threads that a cell may take to meet what is new.
     pub(super) threads: usize,
-    /// How rows are kept for the product.
+    /// Says how rows are kept for the product.
     pub(super) storage: Storage,
-    /// What multiplies them.
+    /// Says what multiplies them.
     pub(super) kernel: Kernel,
-    /// Whether the product multiplies projections.
+    /// Says whether the product multiplies projections.
     pub(super) projecting: Projecting,
 }
 
@@ -52,7 +52,7 @@ impl Rules {
         }
     }
 
-    /// Whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.
+    /// Returns whether two nodes may be neighbours: of different tracks and, when of one source, further apart than T.
     pub(super) fn eligible(&self, a: (NodeId, u64), b: (NodeId, u64)) -> bool {
         a.0.track() != b.0.track() && (a.0.source() != b.0.source() || a.1.abs_diff(b.1) > self.separation_ns)
     }

@@ -40,7 +40,7 @@ impl TopK {
         }
     }
 
-    /// Whether taking this row in changes the list, not only what is spare.
+    /// Returns whether taking this row in changes the list, not only what is spare.
     pub(super) fn changes(&self, row: &Neighbour, k: usize) -> bool {
         k > 0 && self.entries.get(k - 1).is_none_or(|last| row < last)
     }
@@ -70,7 +70,7 @@ impl TopK {
         near(&self.entries);
     }
 
-    /// Whether an entry is one of the rows that `gone` tells.
+    /// Returns whether an entry is one of the rows that `gone` tells.
     pub(super) fn has(&self, gone: impl Fn(NodeId) -> bool) -> bool {
         self.entries.iter().any(|e| gone(e.node))
     }

@@ -39,7 +39,7 @@ impl Homography {
         (((h[0] * x + h[1] * y + h[2]) / w) as f32, ((h[3] * x + h[4] * y + h[5]) / w) as f32)
     }
 
-    /// How far `flow` ends from where the map sends its start, as a vector in pixels.
+    /// Returns how far `flow` ends from where the map sends its start, as a vector in pixels.
     pub fn residual(&self, flow: &Flow) -> (f32, f32) {
         let (x, y) = self.apply(flow.from);
         (flow.to.0 - x, flow.to.1 - y)

@@ -61,7 +61,7 @@ pub fn densest(points: &[(f32, f32)], width: usize, height: usize, side_px: f32)
     Some((centred, count))
 }
 
-/// Whether the point lies in the box, its right and bottom edge counted in.
+/// Returns whether the point lies in the box, its right and bottom edge counted in.
 pub fn holds(rect: &Rect, point: (f32, f32)) -> bool {
     let (x, y) = (point.0 - rect.x, point.1 - rect.y);
     x >= 0.0 && y >= 0.0 && x <= rect.w && y <= rect.h

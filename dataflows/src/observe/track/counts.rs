@@ -81,7 +81,7 @@ impl Refused {
     }
 }
 
-/// What became of candidates and tracks so far. Every track started is finished, lost or still active.
+/// Says what became of candidates and tracks so far. Every track started is finished, lost or still active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Tracks started.

@@ -24,7 +24,7 @@ pub enum Kernel {
 /// Bandwidth of the Gaussian kernel on HOG (KCF, table 2).
 const KERNEL_SIGMA: f32 = 0.5;
 
-/// What a filter has learned. All planes are Fourier transforms laid out as [`Plans`] does.
+/// Says what a filter has learned. All planes are Fourier transforms laid out as [`Plans`] does.
 pub(crate) struct Filter {
     kernel: Kernel,
     /// Added to the denominator, relative to the mean energy of a feature.
@@ -82,7 +82,7 @@ impl Filter {
         }
     }
 
-    /// How well each shift of the target fits `patch`: `height` x `width` values, 1 for a perfect fit, the zero shift
+    /// Returns how well each shift of the target fits `patch`: `height` x `width` values, 1 for a perfect fit, the zero shift
     /// at (0, 0) and negative shifts wrapped round.
     pub(crate) fn respond(&self, patch: &[Complex32], plans: &mut Plans) -> Vec<f32> {
         let mut response = match self.kernel {

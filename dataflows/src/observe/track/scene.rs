@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::id::SourceId;
 use crate::observe::frame::{Frame, Rect};
 
-/// What happens in it; time in frames, lengths in pixels.
+/// Says what happens in it; time in frames, lengths in pixels.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     pub width: usize,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::Kernel;
 
-/// How objects are followed.
+/// Says how objects are followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -27,7 +27,7 @@ pub struct Settings {
     pub min_moving: f32,
     /// Side of the crop's square over the region's longer side.
     pub crop_margin: f32,
-    /// What patches are compared with.
+    /// Says what patches are compared with.
     pub kernel: Kernel,
     /// A track is lost when the peak-to-sidelobe ratio of its response falls under this.
     pub min_psr: f32,
@@ -41,7 +41,7 @@ pub struct Settings {
     pub padding: f32,
     /// The search window is scaled to about this side before features are taken, pixels (32 to 256).
     pub template_px: f32,
-    /// How fast the filter forgets, a frame (0 to 1).
+    /// Says how fast the filter forgets, a frame (0 to 1).
     pub learning_rate: f32,
     /// Keeps the filter from trusting frequencies in which the object shows nothing.
     pub regularisation: f32,

@@ -34,7 +34,7 @@ pub struct Step {
     pub region: Rect,
     /// Peak-to-sidelobe ratio of the response: how clearly this place stands out. 0 on a flat picture.
     pub psr: f32,
-    /// How well the place fits what was learned: about 1 for a perfect fit, 0 for none.
+    /// Says how well the place fits what was learned: about 1 for a perfect fit, 0 for none.
     pub fit: f32,
     /// The ratio or the fit is under what settings ask for. The filter learned nothing from this frame, and may find the object again.
     pub lost: bool,

@@ -113,7 +113,7 @@ impl Tracks {
         finished
     }
 
-    /// What became of candidates and tracks so far, over all segments.
+    /// Returns what became of candidates and tracks so far, over all segments.
     pub fn counts(&self) -> Counts {
         self.counts
     }

@@ -16,7 +16,7 @@ use crate::index::node::ClassId;
 use crate::packed::blocks::reserve;
 use crate::time::Diff;
 
-/// What a component is made of.
+/// Says what a component is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Element {
     /// A node, to be labelled.
@@ -101,7 +101,7 @@ impl Connectivity {
         net
     }
 
-    /// How many vertices there are: nodes, and ends of edges.
+    /// Returns how many vertices there are: nodes, and ends of edges.
     pub fn vertices(&self) -> usize {
         self.handles.len()
     }

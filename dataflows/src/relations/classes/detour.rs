@@ -59,7 +59,7 @@ impl Marks {
     }
 }
 
-/// What a search found.
+/// Says what a search found.
 pub(super) enum Detour {
     /// From the first end to the second.
     Path(Vec<u32>),

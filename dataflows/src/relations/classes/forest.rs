@@ -43,7 +43,7 @@ pub(super) struct Forest {
     marks: Marks,
 }
 
-/// What came of the change of an edge.
+/// Says what came of the change of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// The components are as before.
@@ -55,7 +55,7 @@ pub(super) enum Change {
 }
 
 /// The same for both ways round.
-fn hash((a, b): (u32, u32)) -> u64 {
+fn hash(a: u32, b: u32) -> u64 {
     sketch::hash(u64::from(a.min(b)) << 32 | u64::from(a.max(b)))
 }
 
@@ -67,12 +67,12 @@ impl Forest {
         self.tours.add(handle);
     }
 
-    /// Whether `handle` has edges.
+    /// Returns whether `handle` has edges.
     pub(super) fn has_edges(&self, handle: u32) -> bool {
         !self.graph.of(handle).is_empty()
     }
 
-    /// How many vertices the component of `handle` has.
+    /// Returns how many vertices the component of `handle` has.
     pub(super) fn size(&self, handle: u32) -> u32 {
         self.tours.vertices(self.tours.tour(handle))
     }
@@ -132,7 +132,7 @@ impl Forest {
         let trees = &self.trees;
         let of_edge =
             |number: &u32| matches!(trees[*number as usize], ends if ends == (a, b) || ends == (b, a));
-        let Ok(entry) = self.numbers.find_entry(hash((a, b)), of_edge) else {
+        let Ok(entry) = self.numbers.find_entry(hash(a, b), of_edge) else {
             unreachable!("an edge of the forest has a number");
         };
         let number = entry.remove().0;
@@ -163,7 +163,10 @@ impl Forest {
         }
         self.tours.link(number, a, b);
         let trees = &self.trees;
-        self.numbers.insert_unique(hash((a, b)), number, |number| hash(trees[*number as usize]));
+        self.numbers.insert_unique(hash(a, b), number, |number| {
+            let (a, b) = trees[*number as usize];
+            hash(a, b)
+        });
     }
 
     /// Notes that an edge that is not in the forest comes or goes: its ends have other sketches.
@@ -172,8 +175,9 @@ impl Forest {
         self.tours.changed(b);
     }
 
-    /// An edge between the two `tours`, of `a` and of `b`, whose edge is gone.
-    fn crossing(&mut self, (a, b): (u32, u32), tours: (u32, u32)) -> Option<(u32, u32)> {
+    /// An edge between the two `tours`, of both ends of `gone`, an edge that is no more.
+    fn crossing(&mut self, gone: (u32, u32), tours: (u32, u32)) -> Option<(u32, u32)> {
+        let (a, b) = gone;
         let first_is_smaller = self.tours.vertices(tours.0) < self.tours.vertices(tours.1);
         let smaller = if first_is_smaller { tours.0 } else { tours.1 };
         if self.tours.vertices(smaller) <= SMALL {

@@ -36,7 +36,7 @@ impl Half {
         (self.twin & PLACE) as usize
     }
 
-    /// Whether the edge is in the forest.
+    /// Returns whether the edge is in the forest.
     pub(super) fn tree(self) -> bool {
         self.twin & TREE != 0
     }
@@ -54,7 +54,7 @@ impl Incidence {
         }
     }
 
-    /// How many vertices there were at most.
+    /// Returns how many vertices there were at most.
     pub(super) fn len(&self) -> usize {
         self.edges.len()
     }
@@ -64,12 +64,12 @@ impl Incidence {
         &self.edges[vertex as usize]
     }
 
-    /// Whether an edge that `from` has is there.
+    /// Returns whether an edge that `from` has is there.
     pub(super) fn there(&self, from: u32, half: Half) -> bool {
         half.twin & NOT_ONCE == 0 || self.count(from, half) > 0
     }
 
-    /// How often an edge that `from` has is there.
+    /// Returns how often an edge that `from` has is there.
     pub(super) fn count(&self, from: u32, half: Half) -> i32 {
         match half.twin & NOT_ONCE {
             0 => 1,

@@ -86,7 +86,7 @@ impl Tours {
         }
     }
 
-    /// How many vertices `tour` has.
+    /// Returns how many vertices `tour` has.
     pub(super) fn vertices(&self, tour: u32) -> u32 {
         self.stops[tour as usize].vertices()
     }

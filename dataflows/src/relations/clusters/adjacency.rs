@@ -8,7 +8,7 @@ use crate::packed::blocks::Blocks;
 use crate::packed::ids::{ids, push_ids};
 use crate::time::Diff;
 
-/// What a node hears of a changed one, itself or a mutual neighbour: the neighbours that it gained (difference 1) or
+/// Says what a node hears of a changed one, itself or a mutual neighbour: the neighbours that it gained (difference 1) or
 /// lost (-1). One that has just become a neighbour tells all that it has; one that is no neighbour any more, nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct News {

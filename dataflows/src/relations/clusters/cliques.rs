@@ -9,7 +9,7 @@ pub(super) fn words(size: usize) -> usize {
     size.div_ceil(64)
 }
 
-/// Whether `set` has `member`.
+/// Returns whether `set` has `member`.
 pub(super) fn has(set: &[u64], member: usize) -> bool {
     set[member / 64] >> (member % 64) & 1 == 1
 }

@@ -16,7 +16,7 @@ pub(super) struct Entry {
     pub(super) at: NodeId,
     /// The node at its other end.
     pub(super) other: NodeId,
-    /// Whether `at` lists `other`; else `other` lists `at`.
+    /// Says whether `at` lists `other`; else `other` lists `at`.
     pub(super) own: bool,
 }
 

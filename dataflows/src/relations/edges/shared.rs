@@ -6,7 +6,7 @@ use crate::packed::blocks::Blocks;
 use crate::packed::ids::{pull, push};
 use crate::time::Diff;
 
-/// How many clusters there are to each edge, at its smaller node. The nodes that a node shares a cluster with are in
+/// Says how many clusters there are to each edge, at its smaller node. The nodes that a node shares a cluster with are in
 /// its list, so they are few.
 #[derive(Default)]
 pub(super) struct Shared {

@@ -28,7 +28,7 @@ pub(super) struct Told {
     views: [u8; VIEWS],
 }
 
-/// What changed, and so which views it meets.
+/// Says what changed, and so which views it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum Met {
     /// The edge: all views of A's track, told to B's, meet its views from after the step.

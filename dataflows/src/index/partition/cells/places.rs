@@ -13,7 +13,7 @@ use crate::index::partition::probes::Probes;
 use crate::index::quantize::bound::LONGEST;
 use crate::time::Diff;
 
-/// What cannot be followed. The rest of the epoch is.
+/// Says what cannot be followed. The rest of the epoch is.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum PlacementError {
     /// The log is damaged or out of order.
@@ -58,7 +58,7 @@ pub enum PlacementError {
     Absent(NodeId),
 }
 
-/// What an epoch changes in the four collections, each change a (data, diff).
+/// Says what an epoch changes in the four collections, each change a (data, diff).
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     pub(super) data: Vec<((CellId, Arc<Row>), Diff)>,

@@ -80,7 +80,7 @@ impl Deciding {
         side.extend(iter::repeat_n(node, diff.unsigned_abs()));
     }
 
-    /// What to change, after all changes up to the closed `epoch`. `codebook` has all decisions taken so far, also those that
+    /// Returns what to change, after all changes up to the closed `epoch`. `codebook` has all decisions taken so far, also those that
     /// take effect later; a cell that such a one concerns is left alone. `vector_of` gives a node's vector; a
     /// node without one is not looked at. The decisions fit `codebook` in the order given. Call it once for each closed epoch.
     pub fn decide(

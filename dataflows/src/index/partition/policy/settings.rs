@@ -20,24 +20,24 @@ pub struct Settings {
     /// Others are looked into only where their centroids are at most so many times as far away as the own cell's, 1.05 for one:
     /// nodes in the middle of their cells then probe these alone, and those at a border across it. 0: however far. See [`Probes`].
     pub probe_within: f64,
-    /// How the cells come about.
+    /// Says how the cells come about.
     pub codebook: CodebookKind,
-    /// How a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
+    /// Says how a cell keeps its rows for the product that proposes neighbours. The lists are the same with either.
     pub storage: Storage,
-    /// Whether that product multiplies projections on a few directions, which cost less where vectors are alike. The lists are the
+    /// Says whether that product multiplies projections on a few directions, which cost less where vectors are alike. The lists are the
     /// same with any.
     pub projection: Projecting,
     /// Threads that a worker may take for a cell with much to meet: large cells are searched by all cores whose workers have nothing to
     /// do meanwhile. 0: the machine's cores divided among the workers. The lists are the same with any number.
     pub threads: usize,
-    /// How the groups come about.
+    /// Says how the groups come about.
     pub groups: Groups,
     /// The instructions of that product: no setting, but to measure and to test by. The lists are the same with any.
     #[serde(skip)]
     pub kernel: Kernel,
 }
 
-/// How the cells come about.
+/// Says how the cells come about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CodebookKind {
@@ -60,7 +60,7 @@ pub enum CodebookKind {
     },
 }
 
-/// How the groups come about.
+/// Says how the groups come about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Groups {
