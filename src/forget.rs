@@ -258,6 +258,9 @@ fn transaction(
     }
     for (source, record) in &chosen.sources {
         batch.put(Table::Sources, key::source(*source), encode(&tombstone(record)));
+        for table in [Table::SourceDecisions, Table::Connections] {
+            view.keys_of_source(table, *source)?.into_iter().for_each(|key| batch.delete(table, key));
+        }
     }
     history::scrub(view, chosen, settings.rebuild_codebook, &mut batch)?;
     crate::state::history::erase(view, &mut batch)?;

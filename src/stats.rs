@@ -9,7 +9,7 @@ use kinetograph_dataflows::relations::census::census;
 use serde::Serialize;
 
 use crate::collections::{Collection, Degrees, Groups, Inter, each_collection, kind_name};
-use crate::state::record::KeptRows;
+use crate::state::record::{KeptRows, SourceDecision};
 use crate::state::view::View;
 use crate::state::{State, StateError, key};
 use crate::store::Table;
@@ -96,6 +96,14 @@ pub struct Sources {
     pub failed: usize,
     /// Of which only the address is left.
     pub forgotten: usize,
+    /// That are not read until they are resumed.
+    pub paused: usize,
+    /// That were removed from a running engine: they are not read any more.
+    pub removed: usize,
+    /// Gaps between connections with live sources.
+    pub gaps: usize,
+    /// Frames of live sources that were dropped because nobody took those before them in time.
+    pub dropped: u64,
 }
 
 /// What derived collections are derived from.
@@ -135,6 +143,8 @@ pub fn stats_as_of(state: &State, epoch: u64, k: usize) -> Result<Stats, StateEr
 
 fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> {
     let sources = view.sources()?;
+    let decisions = view.source_decisions()?;
+    let decided = |last| decisions.values().filter(|of| of.last() == Some(&last)).count();
     let nodes = view.nodes()?;
     let totals = view.totals()?;
     let inter: Vec<(NodeId, NodeId)> = view.read::<Inter>()?.into_keys().collect();
@@ -160,6 +170,10 @@ fn stats_of(view: &View<'_>, since: u64, k: usize) -> Result<Stats, StateError> 
         epoch: view.epoch()?,
         since,
         sources: Sources {
+            paused: decided(SourceDecision::Paused),
+            removed: decided(SourceDecision::Removed),
+            gaps: view.gaps()?.len(),
+            dropped: view.connections()?.values().map(|connection| connection.dropped).sum(),
             all: sources.len(),
             ended: sources.values().filter(|s| s.ended && !s.forgotten).count(),
             failed: sources.values().filter(|s| s.failure.is_some()).count(),
@@ -219,10 +233,19 @@ impl fmt::Display for Stats {
             writeln!(f, "{name:<12} {count:>12}{space}{note}")
         };
         line("epoch", grouped(self.epoch), format!("can be shown from {}", grouped(self.since)))?;
-        let Sources { all, ended, failed, forgotten } = self.sources;
-        let forgotten = if forgotten > 0 { format!(", {forgotten} forgotten") } else { String::new() };
-        line("sources", grouped(all), format!("{ended} ended, {failed} failed{forgotten}"))?;
-        line("frames", grouped(self.frames), String::new())?;
+        let Sources { all, ended, failed, forgotten, paused, removed, gaps, dropped } = self.sources;
+        let mut sources = format!("{ended} ended, {failed} failed");
+        for (count, what) in [(forgotten, "forgotten"), (paused, "paused"), (removed, "removed")] {
+            if count > 0 {
+                sources += &format!(", {count} {what}");
+            }
+        }
+        line("sources", grouped(all), sources)?;
+        let missed = match (gaps, dropped) {
+            (0, 0) => String::new(),
+            _ => format!("live sources: {} gaps, {} frames dropped", grouped(gaps), grouped(dropped)),
+        };
+        line("frames", grouped(self.frames), missed)?;
         if self.retired + self.forgotten > 0 {
             let note = format!("by the budget; {} forgotten", grouped(self.forgotten));
             line("retired", grouped(self.retired), note)?;

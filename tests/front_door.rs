@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
@@ -140,6 +141,22 @@ fn a_live_source_begins_a_segment_at_each_connection_and_what_it_missed_is_a_gap
             assert!(window[0].pts_ns < window[1].pts_ns, "{window:?}");
         }
     }
+    drop(view);
+    let shown = kinetograph::stats::stats(&state, 10).unwrap().to_string();
+    assert!(shown.contains("2 gaps"), "{shown}");
+    drop(state);
+
+    // Forgotten, nothing tells any more when it was watched.
+    let forget = Command::new(env!("CARGO_BIN_EXE_kinetograph"))
+        .args(["forget", "--source", uri, "--state"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(forget.status.success(), "{}", String::from_utf8_lossy(&forget.stderr));
+    let state = State::open_read(dir.path()).unwrap();
+    let view = state.view().unwrap();
+    assert!(view.sources().unwrap()[&SourceId(0)].forgotten);
+    assert_eq!((view.connections().unwrap().len(), view.source_decisions().unwrap().len()), (0, 0));
 }
 
 #[test]

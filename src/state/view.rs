@@ -174,6 +174,21 @@ impl<'s> View<'s> {
         })
     }
 
+    /// The keys of `source` in a table whose keys begin with the source.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn keys_of_source(&self, table: Table, source: SourceId) -> Result<Vec<Vec<u8>>, StateError> {
+        let mut keys = Vec::new();
+        let prefix = key::source(source);
+        self.scan(table, &prefix, &mut |key, _| {
+            let of_source = key.starts_with(&prefix);
+            keys.extend(of_source.then(|| key.to_vec()));
+            of_source
+        })?;
+        Ok(keys)
+    }
+
     /// What was missed of live sources, by source and time.
     ///
     /// # Errors
