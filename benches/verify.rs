@@ -174,24 +174,40 @@ fn make(place: &Path, nodes: usize, dimensions: usize) {
         writing.put(Table::Crops, key::node(member.id), crop.clone());
         let vector = member.vector.to_bytes();
         writing.put(Table::Vectors, key::vector(key::FIRST_SPACE, member.id), vector);
-        writing.put(Table::Cells, key::node(member.id), member.cell.0.to_be_bytes().to_vec());
+        writing.put(
+            Table::Cells,
+            key::in_first_space(&key::node(member.id)),
+            member.cell.0.to_be_bytes().to_vec(),
+        );
         let group = codebook.group(&member.vector.values()).0.to_be_bytes();
-        writing.put(Table::Groups, key::node(member.id), group.to_vec());
-        writing.put(Table::Classes, key::node(member.id), classes[&member.id].0.to_be_bytes().to_vec());
+        writing.put(Table::Groups, key::in_first_space(&key::node(member.id)), group.to_vec());
+        writing.put(
+            Table::Classes,
+            key::in_first_space(&key::node(member.id)),
+            classes[&member.id].0.to_be_bytes().to_vec(),
+        );
     }
     for ((node, cell), list) in &lists {
         writing.put(Table::Lists, key::list(key::FIRST_SPACE, *node, *cell), encode(list));
     }
-    clusters.iter().for_each(|cluster| writing.put(Table::Clusters, key::nodes(cluster), vec![]));
-    inter.iter().for_each(|(a, b)| writing.put(Table::Edges, key::nodes(&[*a, *b]), vec![]));
+    clusters
+        .iter()
+        .for_each(|cluster| writing.put(Table::Clusters, key::in_first_space(&key::nodes(cluster)), vec![]));
+    inter
+        .iter()
+        .for_each(|(a, b)| writing.put(Table::Edges, key::in_first_space(&key::nodes(&[*a, *b])), vec![]));
     let mut degrees: BTreeMap<NodeId, u32> = BTreeMap::new();
     inter.iter().flat_map(|(a, b)| [*a, *b]).for_each(|node| *degrees.entry(node).or_default() += 1);
     for (node, degree) in degrees {
-        writing.put(Table::Degrees, key::node(node), degree.to_be_bytes().to_vec());
+        writing.put(Table::Degrees, key::in_first_space(&key::node(node)), degree.to_be_bytes().to_vec());
     }
-    pairs.iter().for_each(|pair| writing.put(Table::Pairs, key::pair(pair), vec![]));
+    pairs.iter().for_each(|pair| writing.put(Table::Pairs, key::in_first_space(&key::pair(pair)), vec![]));
     for (order, (epoch, decision)) in decisions.iter().enumerate() {
-        writing.put(Table::Decisions, key::decision(*epoch, order as u64), encode(decision));
+        writing.put(
+            Table::Decisions,
+            key::decision(key::FIRST_SPACE, *epoch, order as u64),
+            encode(decision),
+        );
     }
     writing.put(Table::Log, key::epoch(last), encode(&EpochLog::default()));
     writing.put(Table::Meta, key::EPOCH.to_vec(), encode(&last));

@@ -5,6 +5,7 @@ mod embed;
 mod forget;
 mod log;
 mod look;
+mod migrate;
 #[cfg(any(feature = "ingest", feature = "train"))]
 mod progress;
 mod reshard;
@@ -60,6 +61,8 @@ enum Command {
     Forget(forget::Arguments),
     /// Deal a state out to another number of processes
     Reshard(reshard::Arguments),
+    /// Bring a state of an earlier version to the format of this one
+    Migrate(migrate::Arguments),
     /// Print every setting with its value
     Config(ConfigArguments),
     /// Write nodes, vectors, neighbours, clusters, edges, pairs and crops as files
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => look::verify(&arguments),
         Command::Forget(arguments) => forget::forget(&arguments),
         Command::Reshard(arguments) => reshard::reshard(&arguments),
+        Command::Migrate(arguments) => migrate::migrate(&arguments),
         Command::Config(arguments) => {
             arguments.read().map_err(Into::into).and_then(|config| print(&config.to_toml()))
         }

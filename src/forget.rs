@@ -265,7 +265,7 @@ fn transaction(
     history::scrub(view, chosen, settings.rebuild_codebook, &mut batch)?;
     crate::state::history::erase(view, &mut batch)?;
     for (order, decision) in decisions.iter().enumerate() {
-        batch.put(Table::Decisions, key::decision(epoch, order as u64), encode(decision));
+        batch.put(Table::Decisions, key::decision(key::FIRST_SPACE, epoch, order as u64), encode(decision));
     }
     let mut delta = changes::delta(std::iter::empty(), &outputs, &retired);
     delta.strike(|node| chosen.nodes.contains(&node));

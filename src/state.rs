@@ -3,6 +3,7 @@
 pub mod digest;
 pub mod history;
 pub mod kept;
+mod migration;
 pub mod record;
 pub mod shards;
 pub mod view;
@@ -22,8 +23,8 @@ use kept::KeptSince;
 use record::Format;
 use view::View;
 
-/// Version of the records below; a state of another version is refused.
-pub const FORMAT_VERSION: u32 = 2;
+/// Version of the records below. A state of an earlier one is brought to it by whoever opens it to write; one of a later is refused.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// What can go wrong with a state.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,17 @@ pub enum StateError {
         "{place}: state format {found}, this program reads {FORMAT_VERSION}; use the version that wrote it"
     )]
     Version {
+        /// The state's folder.
+        place: String,
+        /// The version found.
+        found: u32,
+    },
+    /// The state was written by an earlier version of this program and is only to be read.
+    #[error(
+        "{place}: state format {found}, of an earlier version; `kinetograph migrate --state {place}` brings it to format \
+         {FORMAT_VERSION}, and so does the next run"
+    )]
+    Earlier {
         /// The state's folder.
         place: String,
         /// The version found.
@@ -104,12 +116,30 @@ pub struct State {
 }
 
 impl State {
-    /// The state in `dir`, made if missing, for the one process that writes to it.
+    /// The state in `dir`, made if missing, for the one process that writes to it. One of an earlier format is brought to this.
     ///
     /// # Errors
     /// [`StateError`] when another process writes to it, or it cannot be opened.
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        State::over(Arc::new(LmdbStore::open(dir)?), dir)
+        match State::over(Arc::new(LmdbStore::open(dir)?), dir) {
+            Err(StateError::Earlier { found: migration::EARLIEST, .. }) => {
+                migration::from_2(dir)?;
+                State::over(Arc::new(LmdbStore::open(dir)?), dir)
+            }
+            state => state,
+        }
+    }
+
+    /// Brings the state in `dir` to the present format, if it is of an earlier one.
+    ///
+    /// # Errors
+    /// [`StateError`] when there is none, another process writes to it, or it cannot be read or written.
+    pub fn migrate(dir: &Path) -> Result<(), StateError> {
+        // Opening to write would make a state where there is none.
+        match dir.join("data.mdb").exists() {
+            true => State::open(dir).map(drop),
+            false => Err(StateError::Missing(dir.display().to_string())),
+        }
     }
 
     /// The state in `dir`, to read; another process may be writing to it.
@@ -152,10 +182,7 @@ impl State {
     pub fn over(store: Arc<dyn Store>, dir: &Path) -> Result<Self, StateError> {
         let state = State { store, dir: dir.to_path_buf(), shards: Arc::new([]) };
         match state.format()? {
-            Some(found) if found != FORMAT_VERSION => {
-                Err(StateError::Version { place: state.place(), found })
-            }
-            Some(_) => Ok(state),
+            Some(found) => state.of_format(found),
             None => {
                 let mut batch = Batch::default();
                 batch.put(Table::Meta, key::FORMAT, encode(&Format { version: FORMAT_VERSION }));
@@ -173,9 +200,17 @@ impl State {
     pub fn over_existing(store: Arc<dyn Store>, dir: &Path) -> Result<Self, StateError> {
         let state = State { store, dir: dir.to_path_buf(), shards: Arc::new([]) };
         match state.format()? {
-            Some(FORMAT_VERSION) => Ok(state),
-            Some(found) => Err(StateError::Version { place: state.place(), found }),
+            Some(found) => state.of_format(found),
             None => Err(StateError::Missing(state.place())),
+        }
+    }
+
+    /// This, which is of format `found`, if that is the present one.
+    fn of_format(self, found: u32) -> Result<Self, StateError> {
+        match found {
+            FORMAT_VERSION => Ok(self),
+            migration::EARLIEST..FORMAT_VERSION => Err(StateError::Earlier { place: self.place(), found }),
+            _ => Err(StateError::Version { place: self.place(), found }),
         }
     }
 

@@ -111,7 +111,7 @@ pub enum StoreError {
     },
     /// The file was replaced since it was opened for reading: what it holds may be forgotten by now.
     #[error(
-        "{place}: `kinetograph forget` has rewritten this state meanwhile; start again to see what it is now"
+        "{place}: `kinetograph forget`, or a later version, has rewritten this state meanwhile; start again to see what it is now"
     )]
     Replaced {
         /// The state's folder.

@@ -281,13 +281,13 @@ fn verification_names_what_is_wrong() {
 
     let world = fresh();
     let pair = world.pairs.iter().nth(50).unwrap();
-    world.delete(Table::Pairs, key::pair(pair));
+    world.delete(Table::Pairs, key::in_first_space(&key::pair(pair)));
     let said = only(&looked_at(&world), "pairs");
     assert!(said.contains(&pair.a.to_string()) && said.ends_with("is missing"), "{said}");
 
     let world = fresh();
     let node = *world.nodes.keys().last().unwrap();
-    world.put(Table::Classes, key::node(node), 1u64.to_be_bytes().to_vec());
+    world.put(Table::Classes, key::in_first_space(&key::node(node)), 1u64.to_be_bytes().to_vec());
     assert!(only(&looked_at(&world), "classes").starts_with(&format!("node {node}: in the class")));
 
     let world = fresh();
@@ -295,7 +295,7 @@ fn verification_names_what_is_wrong() {
     assert_eq!(only(&looked_at(&world), "nodes"), format!("node {node}: has no crop"));
 
     let world = fresh();
-    world.put(Table::Cells, key::node(node), 0u32.to_be_bytes().to_vec());
+    world.put(Table::Cells, key::in_first_space(&key::node(node)), 0u32.to_be_bytes().to_vec());
     let right = world.cells[&node].0;
     assert_ne!(CellId(right), CellId(0));
     assert_eq!(only(&looked_at(&world), "cells"), format!("node {node}: in cell 0, expected {right}"));
@@ -332,7 +332,7 @@ fn the_numbers_of_a_state_are_those_of_its_collections() {
 
     let same = stats(&synthetic::world(1).state, world.rules.k).unwrap();
     assert_eq!(found, same);
-    world.delete(Table::Pairs, key::pair(world.pairs.first().unwrap()));
+    world.delete(Table::Pairs, key::in_first_space(&key::pair(world.pairs.first().unwrap())));
     let less = stats(&world.state, world.rules.k).unwrap();
     let changed: Vec<_> = found.digests.iter().filter(|(name, d)| less.digests[*name] != **d).collect();
     assert_eq!(changed.len(), 1);

@@ -9,7 +9,7 @@ use kinetograph_dataflows::wire::Derived;
 
 use super::delta::EpochDelta;
 use crate::recompute::work::Work;
-use crate::store::Table;
+use crate::store::{Table, key};
 
 /// A derived collection, with all that the engine must know to gather, keep, show, check and take back its records.
 ///
@@ -28,8 +28,9 @@ pub trait Collection: Sized + 'static {
     const NAME: &'static str;
     /// The table of the store it is kept in.
     const TABLE: Table;
-    /// Whether keys in the store begin with the embedding space.
-    const SPACED: bool = false;
+    /// Whether digests cover the space in front of a key, as if it were the first: so that of lists, which had it in format 2
+    /// already, the digest is what it was, as that of the others is without.
+    const SPACE_IN_DIGEST: bool = false;
 
     /// Its output of the dataflow.
     fn stream<'s>(graph: &Derived<'s>) -> VecCollection<'s, Epoch, Self::Record, Diff>;
@@ -58,15 +59,14 @@ pub trait Collection: Sized + 'static {
     /// The value that has these bytes; `None` when none has.
     fn read_value(bytes: &[u8]) -> Option<Self::Value>;
 
-    /// The key in the store, in which `space` comes first where it does.
+    /// The key in the store, in which the space comes first.
     fn stored_key(space: u16, key: &Self::Key) -> Vec<u8> {
-        let space = if Self::SPACED { &space.to_be_bytes()[..] } else { &[] };
-        [space, &Self::key_bytes(key)].concat()
+        key::in_space(space, &Self::key_bytes(key))
     }
 
-    /// The key that is `bytes` in the store; `None` when none is.
+    /// The key that is `bytes` in the store, of any space; `None` when none is.
     fn read_stored_key(bytes: &[u8]) -> Option<Self::Key> {
-        Self::read_key(bytes.get(if Self::SPACED { 2 } else { 0 }..)?)
+        Self::read_key(bytes.get(key::SPACE_BYTES..)?)
     }
 
     /// What its values mean.

@@ -1,9 +1,16 @@
 //! The collections that the trainer follows, as an epoch changes them.
 
 use kinetograph_dataflows::id::NodeId;
+use kinetograph_dataflows::time::Diff;
 
 use super::delta::EpochDelta;
-use super::{Collection, Each, History, Listed, Nets, each_collection};
+use super::{Collection, Each, Followed, History, Listed, Nets, each_collection};
+
+/// Changes of a collection as the trainer follows them.
+fn followed<C: Collection>(changes: &[(C::Record, Diff)]) -> Followed<C> {
+    let sign = |diff: Diff| if diff < 0 { -1 } else { 1 };
+    changes.iter().map(|(record, diff)| (record.clone(), sign(*diff))).collect()
+}
 
 impl EpochDelta {
     /// That of an epoch in which `nodes` come and go, and `changes` follow.
@@ -11,9 +18,7 @@ impl EpochDelta {
         let mut delta = EpochDelta { nodes, ..EpochDelta::default() };
         each_collection!(C => {
             if let History::Delta { of_mut, .. } = C::history() {
-                let sign = |diff: isize| if diff < 0 { -1 } else { 1 };
-                let changes = C::of(changes).iter();
-                *of_mut(&mut delta) = changes.map(|(record, diff)| (record.clone(), sign(*diff))).collect();
+                *of_mut(&mut delta) = followed::<C>(C::of(changes));
             }
         });
         delta

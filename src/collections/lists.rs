@@ -22,7 +22,7 @@ impl Collection for Lists {
 
     const NAME: &'static str = "lists";
     const TABLE: Table = Table::Lists;
-    const SPACED: bool = true;
+    const SPACE_IN_DIGEST: bool = true;
 
     fn stream<'s>(graph: &Derived<'s>) -> VecCollection<'s, Epoch, Self::Record, Diff> {
         graph.neighbours.lists.clone()

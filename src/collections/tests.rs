@@ -137,7 +137,11 @@ impl Walk {
             _ => Vec::new(),
         };
         for (order, decision) in given.decisions.iter().enumerate() {
-            batch.put(Table::Decisions, key::decision(epoch, order as u64), encode(decision));
+            batch.put(
+                Table::Decisions,
+                key::decision(key::FIRST_SPACE, epoch, order as u64),
+                encode(decision),
+            );
         }
         let came: Vec<NodeId> = given.rows.iter().filter(|(_, d)| *d > 0).map(|(row, _)| row.id).collect();
         let (changes, _) = self.graph.turn(epoch, given).unwrap();
@@ -264,6 +268,34 @@ fn verified(walk: &Walk) {
     });
 }
 
+/// Another space beside the first: all that is of a space again under its number, less one record of each row.
+fn beside(walk: &Walk) {
+    const OTHER: u16 = 7;
+    let view = walk.state.view().unwrap();
+    let (mut batch, mut records) = (Batch::default(), BTreeMap::new());
+    each_collection!(C => {
+        let all = view.read::<C>().unwrap();
+        for (key, value) in all.iter().skip(1) {
+            batch.put(C::TABLE, C::stored_key(OTHER, key), C::value_bytes(value));
+        }
+        records.insert(C::NAME, all.len() - 1);
+    });
+    for (node, vector) in view.vectors().unwrap() {
+        batch.put(Table::Vectors, key::vector(OTHER, node), vector.to_bytes());
+    }
+    batch.put(Table::Decisions, key::decision(OTHER, 1, 0), encode(&Decision::Merge { cell: CellId(9) }));
+    drop(view);
+    walk.state.commit(&batch).unwrap();
+    let other = walk.state.view().unwrap().in_space(OTHER);
+    each_collection!(C => {
+        assert_eq!(other.read::<C>().unwrap().len(), records[C::NAME], "{}", C::NAME);
+        assert_eq!(other.digest(C::TABLE).unwrap().0, records[C::NAME] as u64, "{}", C::NAME);
+    });
+    assert_eq!(other.decisions().unwrap().len(), 1);
+    let first = walk.state.view().unwrap();
+    assert_eq!(other.digest(Table::Vectors).unwrap(), first.digest(Table::Vectors).unwrap());
+}
+
 /// That a row's parts fit each other.
 fn coherent<C: Collection>(view: &View<'_>) {
     for (key, value) in view.read::<C>().unwrap() {
@@ -303,6 +335,9 @@ fn every_row_is_kept_through_changes_restarts_and_history_and_shown_checked_forg
         assert!(*came > 0 && *went > 0, "{name}: nothing came or nothing went, so the walk shows nothing");
     }
 
+    let alone = shown(&walk.state.view().unwrap());
+    beside(&walk);
+    assert_eq!(shown(&walk.state.view().unwrap()), alone, "another space beside it changes nothing");
     verified(&walk);
     each_collection!(C => { coherent::<C>(&walk.state.view().unwrap()) });
     for (epoch, expected, files) in &then {
@@ -361,7 +396,7 @@ fn every_row_is_kept_through_changes_restarts_and_history_and_shown_checked_forg
         assert!(left > 0, "{}: nothing is left", C::NAME);
     });
     for mut delta in view.deltas(0).unwrap().into_values() {
-        assert!(!delta.strike(&forgotten), "a delta names a forgotten node");
+        assert!(!delta.strike(forgotten), "a delta names a forgotten node");
     }
     let report = verify(&state, &rules, None, &|_, _, _| {}).unwrap();
     assert_eq!(report.differences, 0, "{report}");
@@ -381,7 +416,7 @@ fn a_row_that_an_earlier_version_did_not_keep_is_filled_by_a_run_and_by_forgetti
             walk.lose::<C>();
             let report = look(&walk.state);
             assert_eq!((report.differences, &report.not_kept[..]), (0, &[C::NAME][..]), "{report}");
-            assert!(stats(&walk.state, 5).unwrap().digests.get(C::NAME).is_none(), "{}", C::NAME);
+            assert!(!stats(&walk.state, 5).unwrap().digests.contains_key(C::NAME), "{}", C::NAME);
 
             let restored = walk.restored();
             let view = walk.state.view().unwrap();

@@ -405,7 +405,11 @@ impl Committer {
         self.put_stills(&outputs, &mut batch);
         let effective = epoch + self.settings.decision_delay_epochs;
         for (order, decision) in decided.iter().enumerate() {
-            batch.put(Table::Decisions, key::decision(effective, order as u64), encode(decision));
+            batch.put(
+                Table::Decisions,
+                key::decision(FIRST_SPACE, effective, order as u64),
+                encode(decision),
+            );
         }
         if !retired.is_empty() {
             self.totals.retired += retired.len() as u64;

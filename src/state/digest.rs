@@ -36,7 +36,11 @@ impl Digest {
     pub fn of<'r, C: Collection>(records: impl Iterator<Item = (&'r C::Key, &'r C::Value)>) -> Self {
         let mut digest = Digest::default();
         let mut add = |key: &C::Key, value: &C::Value| {
-            digest.add(&C::stored_key(FIRST_SPACE, key), &C::value_bytes(value));
+            let key = match C::SPACE_IN_DIGEST {
+                true => C::stored_key(FIRST_SPACE, key),
+                false => C::key_bytes(key),
+            };
+            digest.add(&key, &C::value_bytes(value));
         };
         match C::labels() {
             Labels::Meant => records.for_each(|(key, value)| add(key, value)),

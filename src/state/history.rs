@@ -33,7 +33,7 @@ pub enum Before {
 
 /// What one epoch replaced, by table number and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replaced(BTreeMap<(u8, Vec<u8>), Before>);
+pub struct Replaced(pub(super) BTreeMap<(u8, Vec<u8>), Before>);
 
 /// What of a change is kept.
 enum Kept {
@@ -189,7 +189,10 @@ impl Past {
             let mut orders: BTreeMap<u64, u64> = BTreeMap::new();
             for (effective, _) in &log.decisions {
                 let order = orders.entry(*effective).or_default();
-                past.0.insert((Table::Decisions, key::decision(*effective, *order)), Before::Nothing);
+                past.0.insert(
+                    (Table::Decisions, key::decision(key::FIRST_SPACE, *effective, *order)),
+                    Before::Nothing,
+                );
                 *order += 1;
             }
             for table in [Table::Log, Table::Deltas, Table::History] {
@@ -216,16 +219,21 @@ impl Past {
         });
     }
 
-    /// Digests of the records of `table` that were there and are gone for good.
-    pub(super) fn gone(&self) -> BTreeMap<Table, Vec<u128>> {
-        let mut gone: BTreeMap<Table, Vec<u128>> = BTreeMap::new();
-        for ((table, _), before) in &self.0 {
-            if let Before::Gone(digest) = before {
-                gone.entry(*table).or_default().push(*digest);
-            }
-        }
-        gone
+    /// The records that were there and are gone for good.
+    pub(super) fn gone(&self) -> Vec<Gone> {
+        let gone = self.0.iter().filter_map(|((table, key), before)| match before {
+            Before::Gone(digest) => Some(Gone { table: *table, key: key.clone(), digest: *digest }),
+            _ => None,
+        });
+        gone.collect()
     }
+}
+
+/// A record of which only the digest is left.
+pub(super) struct Gone {
+    pub(super) table: Table,
+    pub(super) key: Vec<u8>,
+    pub(super) digest: u128,
 }
 
 /// A snapshot as it was.

@@ -9,7 +9,7 @@ use kinetograph_dataflows::index::partition::codebook::Decision;
 use serde::de::DeserializeOwned;
 
 use super::digest::Digest;
-use super::history::{Past, Rewound};
+use super::history::{Gone, Past, Rewound};
 use super::key::{self, FIRST_SPACE};
 use super::record::{
     Connection, EpochDelta, EpochLog, Gap, MadeWith, NodeRecord, Shard, SourceDecision, SourceRecord, Totals,
@@ -22,21 +22,36 @@ use crate::store::{Snapshot, Table, Visit};
 pub struct View<'s> {
     snapshot: Box<dyn Snapshot + 's>,
     place: String,
+    /// The embedding space that is shown.
+    space: u16,
     /// Digests of records that were there at this epoch and are gone for good.
-    gone: BTreeMap<Table, Vec<u128>>,
+    gone: Vec<Gone>,
 }
 
 impl<'s> View<'s> {
     /// Over a snapshot of the store; `place` names it in messages.
     pub fn new(snapshot: Box<dyn Snapshot + 's>, place: String) -> Self {
-        View { snapshot, place, gone: BTreeMap::new() }
+        View { snapshot, place, space: FIRST_SPACE, gone: Vec::new() }
     }
 
     /// As this was at `epoch`, to which it can go back: see [`history`](super::history).
     pub(super) fn rewound(self, epoch: u64) -> Result<Self, StateError> {
         let past = Past::of(&self, epoch)?;
         let gone = past.gone();
-        Ok(View { snapshot: Box::new(Rewound { now: self.snapshot, past }), place: self.place, gone })
+        let snapshot = Box::new(Rewound { now: self.snapshot, past });
+        Ok(View { snapshot, place: self.place, space: self.space, gone })
+    }
+
+    /// The same state, of which another embedding space is shown.
+    pub fn in_space(mut self, space: u16) -> Self {
+        self.space = space;
+        self
+    }
+
+    /// Calls `visit` for each record of `table` that is of the space shown, until it answers `false`.
+    pub(super) fn scan_space(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StateError> {
+        let space = self.space.to_be_bytes();
+        self.scan(table, &space, &mut |key, value| key.starts_with(&space) && visit(key, value))
     }
 
     /// What it reads.
@@ -59,9 +74,17 @@ impl<'s> View<'s> {
         Ok(self.snapshot.get(table, key)?)
     }
 
+    /// The records of `table` that were there at this epoch and are gone for good.
+    fn gone(&self, table: Table) -> impl Iterator<Item = &Gone> {
+        let space = space_in_digest(table).map(|_| self.space.to_be_bytes());
+        self.gone
+            .iter()
+            .filter(move |gone| gone.table == table && space.is_none_or(|space| gone.key.starts_with(&space)))
+    }
+
     /// Nodes that were there at this epoch and were retired since, so that they have no vector any more.
     pub fn retired_since(&self) -> usize {
-        self.gone.get(&Table::Vectors).map_or(0, Vec::len)
+        self.gone(Table::Vectors).count()
     }
 
     /// The last committed epoch; 0 before the first.
@@ -237,7 +260,7 @@ impl<'s> View<'s> {
     /// See [`View::epoch`].
     pub fn vectors(&self) -> Result<BTreeMap<NodeId, Vector>, StateError> {
         let precision = self.precision()?;
-        self.collect(Table::Vectors, |key, value| {
+        self.collect_space(Table::Vectors, |key, value| {
             Ok(key::u64_at(key, 2).map(NodeId).zip(Vector::from_bytes(value, precision)))
         })
     }
@@ -247,7 +270,7 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn read<C: Collection>(&self) -> Result<BTreeMap<C::Key, C::Value>, StateError> {
-        self.collect(C::TABLE, |key, value| Ok(C::read_stored_key(key).zip(C::read_value(value))))
+        self.collect_space(C::TABLE, |key, value| Ok(C::read_stored_key(key).zip(C::read_value(value))))
     }
 
     /// The cell that stores each node.
@@ -311,9 +334,9 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn decisions(&self) -> Result<Vec<(u64, Decision)>, StateError> {
-        self.collect(Table::Decisions, |key, value| {
+        self.collect_space(Table::Decisions, |key, value| {
             let decision = decode(value, Table::Decisions, &self.place)?;
-            Ok(key::u64_at(key, 0).map(|effective| (effective, decision)))
+            Ok(key::u64_at(key, key::SPACE_BYTES).map(|effective| (effective, decision)))
         })
     }
 
@@ -322,7 +345,7 @@ impl<'s> View<'s> {
     /// # Errors
     /// See [`View::epoch`].
     pub fn decision_keys(&self) -> Result<Vec<Vec<u8>>, StateError> {
-        self.collect(Table::Decisions, |key, _| Ok(Some(key.to_vec())))
+        self.collect_space(Table::Decisions, |key, _| Ok(Some(key.to_vec())))
     }
 
     /// Nodes told to go that are still there, by the epoch they go at. They were told at most `delay` epochs ago.
@@ -388,21 +411,43 @@ impl<'s> View<'s> {
             }
         });
         let (mut count, mut digest) = (0, Digest::default());
-        self.snapshot.scan(table, &[], &mut |key, value| {
+        match space_in_digest(table) {
+            None => self.scan(table, &[], &mut |key, value| {
+                count += 1;
+                digest.add(key, value);
+                true
+            })?,
+            Some(covered) => self.scan_space(table, &mut |key, value| {
+                count += 1;
+                let key = &key[key::SPACE_BYTES..];
+                match covered {
+                    true => digest.add(&key::in_space(FIRST_SPACE, key), value),
+                    false => digest.add(key, value),
+                }
+                true
+            })?,
+        }
+        for gone in self.gone(table) {
             count += 1;
-            digest.add(key, value);
-            true
-        })?;
-        for gone in self.gone.get(&table).into_iter().flatten() {
-            count += 1;
-            digest.add_record(*gone);
+            digest.add_record(gone.digest);
         }
         Ok((count, digest))
     }
 
-    /// The number of the embedding space that vectors and lists are in.
+    /// The number of the embedding space that is shown.
     pub fn space(&self) -> u16 {
-        FIRST_SPACE
+        self.space
+    }
+
+    /// As [`View::collect_from`], of the space that is shown.
+    fn collect_space<T, C: FromIterator<T>>(
+        &self,
+        table: Table,
+        read: impl Fn(&[u8], &[u8]) -> Result<Option<T>, StateError>,
+    ) -> Result<C, StateError> {
+        let space = self.space.to_be_bytes();
+        let here = |key: &[u8]| key.starts_with(&space);
+        self.collect_while(table, &space, here, read)
     }
 
     fn collect<T, C: FromIterator<T>>(
@@ -419,9 +464,23 @@ impl<'s> View<'s> {
         from: &[u8],
         read: impl Fn(&[u8], &[u8]) -> Result<Option<T>, StateError>,
     ) -> Result<C, StateError> {
+        self.collect_while(table, from, |_| true, read)
+    }
+
+    /// What `read` makes of the records from the key `from` on, for as long as keys are `wanted`.
+    fn collect_while<T, C: FromIterator<T>>(
+        &self,
+        table: Table,
+        from: &[u8],
+        wanted: impl Fn(&[u8]) -> bool,
+        read: impl Fn(&[u8], &[u8]) -> Result<Option<T>, StateError>,
+    ) -> Result<C, StateError> {
         let mut records = Vec::new();
         let mut damage = None;
         self.snapshot.scan(table, from, &mut |key, value| {
+            if !wanted(key) {
+                return false;
+            }
             match read(key, value) {
                 Ok(Some(record)) => records.push(record),
                 Ok(None) => {
@@ -439,5 +498,19 @@ impl<'s> View<'s> {
             Some(damage) => Err(damage),
             None => Ok(records.into_iter().collect()),
         }
+    }
+}
+
+/// Whether digests cover the space in front of the keys of `table`; `None` when keys have none.
+fn space_in_digest(table: Table) -> Option<bool> {
+    each_collection!(C => {
+        if table == C::TABLE {
+            return Some(C::SPACE_IN_DIGEST);
+        }
+    });
+    match table {
+        Table::Vectors => Some(true),
+        Table::Decisions => Some(false),
+        _ => None,
     }
 }

@@ -43,7 +43,7 @@ impl View<'_> {
     /// See [`View::epoch`].
     pub fn each<C: Collection>(&self, mut visit: impl FnMut(C::Key, C::Value)) -> Result<(), StateError> {
         let mut damaged = None;
-        self.scan(C::TABLE, &[], &mut |key, value| {
+        self.scan_space(C::TABLE, &mut |key, value| {
             match C::read_stored_key(key).zip(C::read_value(value)) {
                 Some((key, value)) => visit(key, value),
                 None => damaged = Some(format!("key of {} bytes, value of {}", key.len(), value.len())),

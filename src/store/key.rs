@@ -32,6 +32,19 @@ pub const ERASING: &[u8] = b"erasing";
 /// The number of the embedding space in keys. A state has one space until it moves to a better embedder.
 pub const FIRST_SPACE: u16 = 0;
 
+/// Bytes of the number of a space, with which a key of what is of one space begins.
+pub const SPACE_BYTES: usize = 2;
+
+/// The key `key` of what is of `space`.
+pub fn in_space(space: u16, key: &[u8]) -> Vec<u8> {
+    [&space.to_be_bytes()[..], key].concat()
+}
+
+/// The key `key` of what is of the first space.
+pub fn in_first_space(key: &[u8]) -> Vec<u8> {
+    in_space(FIRST_SPACE, key)
+}
+
 /// Key of a source.
 pub fn source(source: SourceId) -> Vec<u8> {
     source.0.to_be_bytes().to_vec()
@@ -72,9 +85,9 @@ pub fn epoch(epoch: u64) -> Vec<u8> {
     epoch.to_be_bytes().to_vec()
 }
 
-/// Key of a decision: the epoch it takes effect at, and its place in that epoch.
-pub fn decision(effective: u64, order: u64) -> Vec<u8> {
-    [effective.to_be_bytes(), order.to_be_bytes()].concat()
+/// Key of a decision about a space's codebook: the epoch it takes effect at, and its place in that epoch.
+pub fn decision(space: u16, effective: u64, order: u64) -> Vec<u8> {
+    [&space.to_be_bytes()[..], &effective.to_be_bytes(), &order.to_be_bytes()].concat()
 }
 
 /// Key of a still: its rank in the reservoir first, so that the last ones are the next to go.

@@ -22,7 +22,7 @@ use heed::{Env, MdbError, WithoutTls};
 
 use super::{Batch, Snapshot, Store, StoreError, Table};
 use crate::lock::FileLock;
-pub use compaction::{Compacted, compact};
+pub use compaction::{Compacted, Rewriting, Rewritten, compact, rewrite};
 use failure::Place;
 pub use opening::Opening;
 use tables::Tables;

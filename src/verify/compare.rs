@@ -57,7 +57,7 @@ impl<C: Collection> Compared<'_, C> {
             self.wrong.iter().map(|(key, found, at)| (key, Some(found), at.map(|at| &self.right[at].1)));
         let missing = missing.into_iter().map(|(key, value)| (key, None, Some(value)));
         let mut differences: Vec<_> = wrong.chain(missing).collect();
-        differences.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        differences.sort_by_key(|(key, ..)| *key);
         for (key, found, right) in differences {
             check.differs(|| C::difference(key, found, right));
         }

@@ -167,22 +167,32 @@ pub(crate) fn world(seed: u64) -> World {
         batch.put(Table::Crops, key::node(*node), crop(kind_of[node], *node));
         let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
         batch.put(Table::Vectors, key::vector(key::FIRST_SPACE, *node), bytes);
-        batch.put(Table::Cells, key::node(*node), cells[node].0.to_be_bytes());
-        batch.put(Table::Groups, key::node(*node), codebook.group(vector).0.to_be_bytes());
+        batch.put(Table::Cells, key::in_first_space(&key::node(*node)), cells[node].0.to_be_bytes());
+        batch.put(
+            Table::Groups,
+            key::in_first_space(&key::node(*node)),
+            codebook.group(vector).0.to_be_bytes(),
+        );
         // Labels are opaque: any number that tells the classes apart will do.
-        batch.put(Table::Classes, key::node(*node), (classes[node].0 ^ 0x5a5a).to_be_bytes());
+        batch.put(
+            Table::Classes,
+            key::in_first_space(&key::node(*node)),
+            (classes[node].0 ^ 0x5a5a).to_be_bytes(),
+        );
     }
     for ((node, cell), list) in &lists {
         batch.put(Table::Lists, key::list(key::FIRST_SPACE, *node, *cell), encode(list));
     }
-    clusters.iter().for_each(|c| batch.put(Table::Clusters, key::nodes(c), []));
-    inter.iter().for_each(|(a, b)| batch.put(Table::Edges, key::nodes(&[*a, *b]), []));
+    clusters.iter().for_each(|c| batch.put(Table::Clusters, key::in_first_space(&key::nodes(c)), []));
+    inter.iter().for_each(|(a, b)| batch.put(Table::Edges, key::in_first_space(&key::nodes(&[*a, *b])), []));
     let mut degrees: BTreeMap<NodeId, u32> = BTreeMap::new();
     inter.iter().flat_map(|(a, b)| [*a, *b]).for_each(|node| *degrees.entry(node).or_default() += 1);
-    degrees.iter().for_each(|(n, degree)| batch.put(Table::Degrees, key::node(*n), degree.to_be_bytes()));
-    pairs.iter().for_each(|p| batch.put(Table::Pairs, key::pair(p), []));
+    degrees.iter().for_each(|(n, degree)| {
+        batch.put(Table::Degrees, key::in_first_space(&key::node(*n)), degree.to_be_bytes())
+    });
+    pairs.iter().for_each(|p| batch.put(Table::Pairs, key::in_first_space(&key::pair(p)), []));
     for (effective, order, decision) in &decisions {
-        batch.put(Table::Decisions, key::decision(*effective, *order), encode(decision));
+        batch.put(Table::Decisions, key::decision(key::FIRST_SPACE, *effective, *order), encode(decision));
     }
     for epoch in 1..=EPOCH {
         batch.put(Table::Log, key::epoch(epoch), encode(&EpochLog::default()));

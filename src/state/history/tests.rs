@@ -74,7 +74,8 @@ fn epoch_of(state: &State, epoch: u64, kept: u64, whole: bool, rng: &mut Pcg64) 
             }
         }
         if rng.random_bool(0.3) {
-            let (key, old, new) = (key::node(node), view.raw(Table::Groups, &key::node(node)), rng.random());
+            let key = key::in_first_space(&key::node(node));
+            let (old, new) = (view.raw(Table::Groups, &key), rng.random());
             if let Some(old) = old.unwrap() {
                 delta.groups.push(((node, GroupId(key::u32_at(&old, 0).unwrap())), -1));
                 batch.delete(Table::Groups, key.clone());
@@ -85,7 +86,7 @@ fn epoch_of(state: &State, epoch: u64, kept: u64, whole: bool, rng: &mut Pcg64) 
             }
         }
         if rng.random_bool(0.2) {
-            let (key, new) = (key::node(node), rng.random_range(0..4u64));
+            let (key, new) = (key::in_first_space(&key::node(node)), rng.random_range(0..4u64));
             if let Some(old) = view.raw(Table::Classes, &key).unwrap() {
                 delta.classes.push(((node, ClassId(key::u64_at(&old, 0).unwrap())), -1));
             }
@@ -103,13 +104,17 @@ fn epoch_of(state: &State, epoch: u64, kept: u64, whole: bool, rng: &mut Pcg64) 
         };
         let other = NodeId(rng.random_range(0..NODES) << 8);
         if rng.random_bool(0.2) {
-            toggle(Table::Edges, key::nodes(&[node, other]));
-            toggle(Table::Clusters, key::nodes(&[node, other, node]));
+            toggle(Table::Edges, key::in_first_space(&key::nodes(&[node, other])));
+            toggle(Table::Clusters, key::in_first_space(&key::nodes(&[node, other, node])));
             let pair = Pair { a: node, b: other, kind: PairKind::AMoved, via_a: other, via_b: node };
-            delta.pairs.push((pair, toggle(Table::Pairs, key::pair(&pair))));
+            delta.pairs.push((pair, toggle(Table::Pairs, key::in_first_space(&key::pair(&pair)))));
         }
     }
-    batch.put(Table::Cells, key::node(NodeId(rng.random_range(0..NODES))), vec![rng.random(); 4]);
+    batch.put(
+        Table::Cells,
+        key::in_first_space(&key::node(NodeId(rng.random_range(0..NODES)))),
+        vec![rng.random(); 4],
+    );
     batch.put(
         Table::Sources,
         key::source(kinetograph_dataflows::id::SourceId(rng.random_range(0..2))),
@@ -117,7 +122,11 @@ fn epoch_of(state: &State, epoch: u64, kept: u64, whole: bool, rng: &mut Pcg64) 
     );
     let decisions = vec![(epoch + 3, Decision::Merge { cell: CellId(0) }); rng.random_range(0..3)];
     for (order, (effective, decision)) in decisions.iter().enumerate() {
-        batch.put(Table::Decisions, key::decision(*effective, order as u64), encode(decision));
+        batch.put(
+            Table::Decisions,
+            key::decision(key::FIRST_SPACE, *effective, order as u64),
+            encode(decision),
+        );
     }
     let log = EpochLog { decisions, ..EpochLog::default() };
     batch.put(Table::Log, key::epoch(epoch), encode(&log));

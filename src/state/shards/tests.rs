@@ -45,24 +45,27 @@ fn epoch(view: &View<'_>, epoch: u64, rng: &mut Pcg64) -> Batch {
             key::list(key::FIRST_SPACE, node, CellId(rng.random_range(0..3))),
             bytes(rng),
         );
-        batch.put(Table::Cells, key::node(node), bytes(rng));
-        batch.put(Table::Edges, key::nodes(&[node, other]), []);
-        batch.put(Table::Clusters, key::nodes(&[node, other, node]), []);
+        batch.put(Table::Cells, key::in_first_space(&key::node(node)), bytes(rng));
+        batch.put(Table::Edges, key::in_first_space(&key::nodes(&[node, other])), []);
+        batch.put(Table::Clusters, key::in_first_space(&key::nodes(&[node, other, node])), []);
         let pair = Pair { a: node, b: other, kind: PairKind::AMoved, via_a: other, via_b: node };
-        let (there, key) = (view.raw(Table::Pairs, &key::pair(&pair)).unwrap(), key::pair(&pair));
+        let key = key::in_first_space(&key::pair(&pair));
+        let there = view.raw(Table::Pairs, &key).unwrap();
         match there {
             Some(_) => batch.delete(Table::Pairs, key),
             None => batch.put(Table::Pairs, key, []),
         }
         delta.pairs.push((pair, if there.is_some() { -1 } else { 1 }));
-        let (old, new) = (view.raw(Table::Groups, &key::node(node)).unwrap(), rng.random());
+        let (old, new) =
+            (view.raw(Table::Groups, &key::in_first_space(&key::node(node))).unwrap(), rng.random());
         delta.groups.extend(old.map(|old| ((node, GroupId(key::u32_at(&old, 0).unwrap())), -1)));
         delta.groups.push(((node, GroupId(new)), 1));
-        batch.put(Table::Groups, key::node(node), new.to_be_bytes());
-        let (old, new) = (view.raw(Table::Classes, &key::node(node)).unwrap(), rng.random());
+        batch.put(Table::Groups, key::in_first_space(&key::node(node)), new.to_be_bytes());
+        let (old, new) =
+            (view.raw(Table::Classes, &key::in_first_space(&key::node(node))).unwrap(), rng.random());
         delta.classes.extend(old.map(|old| ((node, ClassId(key::u64_at(&old, 0).unwrap())), -1)));
         delta.classes.push(((node, ClassId(new)), 1));
-        batch.put(Table::Classes, key::node(node), new.to_be_bytes());
+        batch.put(Table::Classes, key::in_first_space(&key::node(node)), new.to_be_bytes());
     }
     // A change is told once, though drawn twice.
     delta.nodes.sort_by_key(|(node, diff)| (-diff, *node));
@@ -80,7 +83,11 @@ fn epoch(view: &View<'_>, epoch: u64, rng: &mut Pcg64) -> Batch {
     }
     if rng.random_bool(0.3) {
         log.decisions.push((epoch + 3, Decision::Merge { cell: CellId(0) }));
-        batch.put(Table::Decisions, key::decision(epoch + 3, 0), encode(&log.decisions[0].1));
+        batch.put(
+            Table::Decisions,
+            key::decision(key::FIRST_SPACE, epoch + 3, 0),
+            encode(&log.decisions[0].1),
+        );
         log.retired = Some((epoch + 3, vec![random_node(rng)]));
         let totals = Totals { retired: epoch, forgotten: 0 };
         batch.put(Table::Meta, key::TOTALS, encode(&totals));

@@ -54,16 +54,33 @@ pub(super) fn in_place(store: &LmdbStore) -> Result<(), StoreError> {
     }
 }
 
+/// What becomes of a record as its file is rewritten: key and value, or nothing.
+pub type Rewritten = Option<(Vec<u8>, Vec<u8>)>;
+
+/// Says what becomes of a record, of its table, key and value; or why it can become nothing.
+pub type Rewriting<'c> = dyn Fn(Table, &[u8], &[u8]) -> Result<Rewritten, String> + 'c;
+
 /// Rewrites the data file of the state in `dir` without the pages that are not in use, and without the records
-/// `leave_out`. A kill at any moment leaves the old file or the new one. Processes that have the state open for reading go
+/// `leave_out`: see [`rewrite`].
+///
+/// # Errors
+/// As of [`rewrite`].
+pub fn compact(dir: &Path, leave_out: &[(Table, &[u8])]) -> Result<Compacted, StoreError> {
+    rewrite(dir, &|table, key, value| {
+        Ok((!leave_out.contains(&(table, key))).then(|| (key.to_vec(), value.to_vec())))
+    })
+}
+
+/// Rewrites the data file of the state in `dir`, each record as `change` has it, which may not change the order of a table's
+/// keys. A kill at any moment leaves the old file or the new one. Processes that have the state open for reading go
 /// on with the snapshots they have; a new one is refused.
 ///
 /// # Errors
 /// [`StoreError`], as for opening for writing; [`StoreError::Full`] when there is no room for the new file beside the
-/// old one. The state is then as it was.
-pub fn compact(dir: &Path, leave_out: &[(Table, &[u8])]) -> Result<Compacted, StoreError> {
+/// old one. [`StoreError::Format`] with the reason that `change` gives. The state is then as it was.
+pub fn rewrite(dir: &Path, change: &Rewriting<'_>) -> Result<Compacted, StoreError> {
     let old = LmdbStore::open(dir)?;
-    let done = replace(&old, leave_out);
+    let done = replace(&old, change);
     // After a success the lock files are left, after a failure all of the new file.
     let cleared = clear(dir);
     let done = done?;
@@ -71,12 +88,12 @@ pub fn compact(dir: &Path, leave_out: &[(Table, &[u8])]) -> Result<Compacted, St
     Ok(done)
 }
 
-fn replace(old: &LmdbStore, leave_out: &[(Table, &[u8])]) -> Result<Compacted, StoreError> {
+fn replace(old: &LmdbStore, change: &Rewriting<'_>) -> Result<Compacted, StoreError> {
     let io = |error| old.place.io(&error);
     let (dir, before) = (old.dir(), old.file_bytes()?);
     let folder = dir.join(FOLDER);
     let new = LmdbStore::open(&folder)?;
-    copy(old, &new, leave_out)?;
+    copy(old, &new, change)?;
     meet(old, &new)?;
     length::extend_to_last_page(&new.env).map_err(|error| old.place.failure(error))?;
     let after = new.file_bytes()?;
@@ -87,19 +104,22 @@ fn replace(old: &LmdbStore, leave_out: &[(Table, &[u8])]) -> Result<Compacted, S
     Ok(Compacted { before, after })
 }
 
-fn copy(old: &LmdbStore, new: &LmdbStore, leave_out: &[(Table, &[u8])]) -> Result<(), StoreError> {
+fn copy(old: &LmdbStore, new: &LmdbStore, change: &Rewriting<'_>) -> Result<(), StoreError> {
     let snapshot = super::snapshot::take(old)?;
     for table in Table::ALL {
         let mut chunk: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let (mut bytes, mut failure) = (0, None);
         snapshot.scan(table, &[], &mut |key, value| {
-            if leave_out.contains(&(table, key)) {
-                return true;
+            match change(table, key, value) {
+                Ok(Some(record)) => {
+                    bytes += record.0.len() + record.1.len();
+                    chunk.push(record);
+                }
+                Ok(None) => return true,
+                Err(reason) => failure = Some(old.place.format(reason)),
             }
-            bytes += key.len() + value.len();
-            chunk.push((key.to_vec(), value.to_vec()));
             if bytes >= CHUNK_BYTES {
-                failure = append(new, table, &std::mem::take(&mut chunk)).err();
+                failure = failure.take().or(append(new, table, &std::mem::take(&mut chunk)).err());
                 bytes = 0;
             }
             failure.is_none()

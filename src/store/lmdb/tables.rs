@@ -58,7 +58,7 @@ pub(super) fn open(env: &Env<WithoutTls>, place: &Place) -> Result<Tables, Store
     match tables.len() == Table::ALL.len() {
         true => Ok(tables),
         false => Err(place.format(
-            "it was made by an earlier version, which had fewer tables; `kinetograph run` adds the others",
+            "it was made by an earlier version, which had fewer tables; `kinetograph migrate` adds the others, and so does the next run",
         )),
     }
 }
