@@ -282,7 +282,7 @@ impl State {
         if !(since..=now).contains(&epoch) {
             return Err(StateError::NotKept { place: self.place(), asked: epoch, since, now });
         }
-        view.rewound(epoch)
+        history::rewound(view, epoch)
     }
 
     /// Makes `batch` durable.

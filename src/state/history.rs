@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::key;
 use super::record::EpochDelta;
-use super::view::View;
+use super::view::{Gone, View};
 use super::{StateError, decode, encode};
 use crate::collections::{Collection, History, each_collection};
 use crate::store::{Batch, Snapshot, StoreError, Table, Visit};
@@ -169,11 +169,11 @@ pub fn since(view: &View<'_>) -> Result<u64, StateError> {
 
 /// What the keys that changed after an epoch held at it.
 #[derive(Debug, Default)]
-pub(super) struct Past(BTreeMap<(Table, Vec<u8>), Before>);
+struct Past(BTreeMap<(Table, Vec<u8>), Before>);
 
 impl Past {
     /// As of `epoch`, which is not before [`since`].
-    pub(super) fn of(view: &View<'_>, epoch: u64) -> Result<Self, StateError> {
+    fn of(view: &View<'_>, epoch: u64) -> Result<Self, StateError> {
         let mut past = Past::default();
         let (replaced, deltas) = (view.replaced(epoch + 1)?, view.deltas(epoch + 1)?);
         // What was replaced first is what was there.
@@ -220,7 +220,7 @@ impl Past {
     }
 
     /// The records that were there and are gone for good.
-    pub(super) fn gone(&self) -> Vec<Gone> {
+    fn gone(&self) -> Vec<Gone> {
         let gone = self.0.iter().filter_map(|((table, key), before)| match before {
             Before::Gone(digest) => Some(Gone { table: *table, key: key.clone(), digest: *digest }),
             _ => None,
@@ -229,17 +229,21 @@ impl Past {
     }
 }
 
-/// A record of which only the digest is left.
-pub(super) struct Gone {
-    pub(super) table: Table,
-    pub(super) key: Vec<u8>,
-    pub(super) digest: u128,
+
+/// `view` as it was at `epoch`, to which it can go back.
+///
+/// # Errors
+/// [`StateError`] when the store cannot be read.
+pub(super) fn rewound<'s>(view: View<'s>, epoch: u64) -> Result<View<'s>, StateError> {
+    let past = Past::of(&view, epoch)?;
+    let gone = past.gone();
+    Ok(view.over(|now| Box::new(Rewound { now, past }), gone))
 }
 
 /// A snapshot as it was.
-pub(super) struct Rewound<'s> {
-    pub(super) now: Box<dyn Snapshot + 's>,
-    pub(super) past: Past,
+struct Rewound<'s> {
+    now: Box<dyn Snapshot + 's>,
+    past: Past,
 }
 
 impl Snapshot for Rewound<'_> {

@@ -9,7 +9,6 @@ use kinetograph_dataflows::index::partition::codebook::Decision;
 use serde::de::DeserializeOwned;
 
 use super::digest::Digest;
-use super::history::{Gone, Past, Rewound};
 use super::key::{self, FIRST_SPACE};
 use super::record::{
     Connection, EpochDelta, EpochLog, Gap, MadeWith, NodeRecord, Shard, SourceDecision, SourceRecord, Totals,
@@ -17,6 +16,13 @@ use super::record::{
 use super::{StateError, decode};
 use crate::collections::{Cells, Classes, Clusters, Collection, Labels, Lists, Pairs, each_collection};
 use crate::store::{Snapshot, Table, Visit};
+
+/// A record of which only the digest is left.
+pub(super) struct Gone {
+    pub(super) table: Table,
+    pub(super) key: Vec<u8>,
+    pub(super) digest: u128,
+}
 
 /// A state as of one commit.
 pub struct View<'s> {
@@ -34,12 +40,9 @@ impl<'s> View<'s> {
         View { snapshot, place, space: FIRST_SPACE, gone: Vec::new() }
     }
 
-    /// As this was at `epoch`, to which it can go back: see [`history`](super::history).
-    pub(super) fn rewound(self, epoch: u64) -> Result<Self, StateError> {
-        let past = Past::of(&self, epoch)?;
-        let gone = past.gone();
-        let snapshot = Box::new(Rewound { now: self.snapshot, past });
-        Ok(View { snapshot, place: self.place, space: self.space, gone })
+    /// The same state over what `snapshot` makes of this one's, less what is `gone` for good.
+    pub(super) fn over(self, snapshot: impl FnOnce(Box<dyn Snapshot + 's>) -> Box<dyn Snapshot + 's>, gone: Vec<Gone>) -> Self {
+        View { snapshot: snapshot(self.snapshot), gone, ..self }
     }
 
     /// The same state, of which another embedding space is shown.

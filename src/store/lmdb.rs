@@ -9,6 +9,7 @@
 
 mod compaction;
 mod failure;
+mod identity;
 mod length;
 mod opening;
 mod snapshot;
@@ -44,7 +45,7 @@ pub struct LmdbStore {
     writer: Option<Mutex<()>>,
     commits: AtomicU32,
     /// Which file this is, to tell when another has taken its place.
-    file: compaction::Identity,
+    file: identity::Identity,
     /// Held for its lock. The last field, so that the next writer gets in only after the environment is closed.
     _writer_lock: Option<FileLock>,
 }
@@ -153,7 +154,7 @@ impl Store for LmdbStore {
         }
         length::extend_to_last_page(&self.env).map_err(|error| self.place.failure(error))?;
         // Nothing is durable in a file that nobody can open again.
-        compaction::in_place(self)
+        identity::in_place(self)
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, StoreError> {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use heed::{Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
-use super::compaction::{self, Identity};
+use super::compaction;
+use super::identity::Identity;
 use super::failure::Place;
 use super::tables::{self, Tables};
 use super::{LmdbStore, length};

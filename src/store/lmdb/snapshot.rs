@@ -17,7 +17,7 @@ pub(super) struct LmdbSnapshot<'s> {
 
 /// A view of the last commit.
 pub(super) fn take(store: &LmdbStore) -> Result<LmdbSnapshot<'_>, StoreError> {
-    super::compaction::in_place(store)?;
+    super::identity::in_place(store)?;
     match begin(store) {
         // Another process grew the map beyond ours: take its size.
         Err(heed::Error::Mdb(MdbError::MapResized)) => store.set_map(0)?,
