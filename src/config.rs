@@ -7,8 +7,7 @@ use kinetograph_dataflows::index::kernels::vector::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::engine;
-
+pub mod engine;
 mod old_keys;
 mod ranges;
 
@@ -32,7 +31,7 @@ pub struct Config {
     #[cfg(not(feature = "ingest"))]
     pub ingest: Table,
     /// Epochs and flow control.
-    pub engine: engine::Settings,
+    pub engine: engine::EngineSettings,
     /// Segments and stills.
     pub observe: kinetograph_dataflows::observe::stream::Settings,
     /// Finding what moves.

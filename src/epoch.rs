@@ -1,5 +1,7 @@
 //! What an epoch changes in the graph, and how that is gathered from a dataflow.
 
+pub mod changes;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;

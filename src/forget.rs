@@ -22,10 +22,10 @@ use kinetograph_dataflows::settings::GraphSettings;
 use kinetograph_dataflows::time::{Diff, Epoch};
 
 use crate::collections::{Collection, Listed, each_collection};
-use crate::engine::changes;
-use crate::engine::hydrate::{Stored, stored};
 use crate::epoch::Changes;
+use crate::epoch::changes;
 use crate::state::record::{Counts, EpochLog, Erasing, Shard, SourceRecord};
+use crate::state::stored::{Stored, stored};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, key, now_s};
 use crate::store::lmdb::Compacted;

@@ -12,7 +12,6 @@ pub mod embed;
 pub mod engine;
 pub mod epoch;
 pub mod export;
-pub mod feed;
 pub mod forget;
 pub mod gallery;
 pub mod lock;

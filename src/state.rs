@@ -6,6 +6,7 @@ pub mod kept;
 mod migration;
 pub mod record;
 pub mod shards;
+pub mod stored;
 pub mod view;
 pub mod visit;
 

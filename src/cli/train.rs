@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::progress;
 use super::{ConfigArguments, OK};
-use crate::feed::StateFeed;
+use crate::engine::feed::StateFeed;
 use crate::state::State;
 use crate::train::checkpoint;
 use crate::train::settings::{Device, Net};

@@ -17,9 +17,8 @@ use rand_pcg::Pcg64;
 
 use super::*;
 use crate::config::Config;
-use crate::engine::changes;
-use crate::engine::hydrate::stored;
 use crate::epoch::Changes;
+use crate::epoch::changes;
 use crate::export::{export, export_as_of};
 use crate::forget::{Settings, What, forget};
 use crate::recompute::Rules;
@@ -28,6 +27,7 @@ use crate::state::digest::Digest;
 use crate::state::history;
 use crate::state::kept::KeptSince;
 use crate::state::record::{Counts, EpochLog, MadeWith, NodeRecord, SourceRecord};
+use crate::state::stored::stored;
 use crate::state::view::View;
 use crate::state::{State, encode, key};
 use crate::stats::stats;

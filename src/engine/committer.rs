@@ -20,18 +20,19 @@ use super::board::SourceState;
 use super::cluster::{Agreed, Message};
 use super::control::{Decisions, Request};
 use super::events::Event;
-use super::hydrate::{Decided, Stored};
 use super::lanes::LaneOrder;
 use super::member::Member;
 use super::outputs::{EpochOutputs, Everywhere, NewNode, Share, Slice};
 use super::parts::Parts;
 use super::sources::Lanes;
-use super::{Settings, changes};
 use crate::budget::Evicting;
+use crate::config::engine::EngineSettings;
 use crate::epoch::Net;
+use crate::epoch::changes;
 use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
 use crate::state::record::{Connection, Counts, EpochLog, NodeRecord, SourceRecord, Totals};
+use crate::state::stored::{Decided, Stored};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, now_s};
 use crate::store::{Batch, Table};
@@ -70,7 +71,7 @@ pub enum CommitError {
 /// Turns complete epochs into transactions.
 pub struct Committer {
     state: State,
-    settings: Settings,
+    settings: EngineSettings,
     parts: Parts,
     decisions: Sender<(Epoch, Decided)>,
     requests: Receiver<Request>,
@@ -110,7 +111,7 @@ pub(super) struct Setup<'a> {
     /// The states of all processes as they are.
     pub(super) all: &'a View<'a>,
     /// How epochs are cut.
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a EngineSettings,
     /// What decisions about the codebook follow.
     pub(super) neighbours: &'a kinetograph_dataflows::index::partition::policy::Settings,
     /// What decides which nodes go.

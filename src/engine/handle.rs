@@ -10,10 +10,10 @@ use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::observe::stream::Stage;
 use kinetograph_pipelines::{Life, expand};
 
-use super::Options;
 use super::board::{SourceState, SourceStatus};
 use super::control::{Answer, ControlError, Order, Request};
 use super::events::Event;
+use super::options::Options;
 use super::parts::Parts;
 use super::report::Report;
 use super::status::{EpochStatus, QueueStatus, StageStatus, Status, Totals, TrainerStatus};

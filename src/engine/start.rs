@@ -19,9 +19,9 @@ use anyhow::Context;
 use crossbeam::channel::{Receiver, bounded};
 
 use self::open::Prepared;
-use super::Options;
 use super::control::Request;
 use super::handle::RunHandle;
+use super::options::Options;
 use super::parts::Parts;
 use super::report::Report;
 use crate::config::Config;

@@ -30,8 +30,8 @@ mod with_libtorch {
 
     use super::Trained;
     use crate::config::Config;
+    use crate::engine::feed::StateFeed;
     use crate::engine::lifecycle::Lifecycle;
-    use crate::feed::StateFeed;
     use crate::state::State;
     use crate::train::TrainError;
     use crate::train::trainer::{Progress, Summary, spawn};

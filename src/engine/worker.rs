@@ -17,13 +17,13 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::vec::input::Handle as InputHandle;
 use timely::worker::Worker;
 
-use super::Settings;
-use super::hydrate::{Decided, Stored};
 use super::lanes::{Lane, LaneOrder, Surroundings, Took};
 use super::member::Member;
 use super::outputs::{EpochOutputs, Share, Slice};
 use super::parts::Parts;
+use crate::config::engine::EngineSettings;
 use crate::epoch::Gathered;
+use crate::state::stored::{Decided, Stored};
 
 /// How long a worker sleeps when no frame is ready and nobody wakes it.
 const REST: Duration = Duration::from_millis(5);
@@ -35,7 +35,7 @@ pub struct Crew {
     /// What the dataflow runs by.
     pub plan: Plan,
     /// How epochs are cut.
-    pub settings: Settings,
+    pub settings: EngineSettings,
     /// How videos are read.
     pub ingest: kinetograph_pipelines::Settings,
     /// Lock-step epochs.

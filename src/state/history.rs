@@ -229,7 +229,6 @@ impl Past {
     }
 }
 
-
 /// `view` as it was at `epoch`, to which it can go back.
 ///
 /// # Errors

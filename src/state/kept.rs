@@ -1,5 +1,5 @@
 //! Which derived collections a state keeps, and since when: a state of an earlier version lacks those that came later, until a
-//! run [fills](crate::engine::changes::fill) them.
+//! run [fills](crate::epoch::changes::fill) them.
 
 use std::collections::BTreeMap;
 

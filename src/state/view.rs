@@ -41,7 +41,11 @@ impl<'s> View<'s> {
     }
 
     /// The same state over what `snapshot` makes of this one's, less what is `gone` for good.
-    pub(super) fn over(self, snapshot: impl FnOnce(Box<dyn Snapshot + 's>) -> Box<dyn Snapshot + 's>, gone: Vec<Gone>) -> Self {
+    pub(super) fn over(
+        self,
+        snapshot: impl FnOnce(Box<dyn Snapshot + 's>) -> Box<dyn Snapshot + 's>,
+        gone: Vec<Gone>,
+    ) -> Self {
         View { snapshot: snapshot(self.snapshot), gone, ..self }
     }
 

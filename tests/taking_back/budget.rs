@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use kinetograph::feed::StateFeed;
+use kinetograph::engine::feed::StateFeed;
 use kinetograph::state::State;
 use kinetograph::train::feed::Feed;
 use kinetograph::train::view::View;

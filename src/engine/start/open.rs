@@ -7,11 +7,11 @@ use kinetograph_dataflows::settings::GraphSettings;
 
 use super::{settings, storage};
 use crate::config::Config;
-use crate::engine::Options;
 use crate::engine::board::{SourceState, SourceStatus};
 use crate::engine::cluster::{Asked, ClusterError, Company, keep_shard};
 use crate::engine::events::Event;
 use crate::engine::member::Member;
+use crate::engine::options::Options;
 use crate::engine::parts::Parts;
 use crate::engine::report::FailedSource;
 use crate::engine::sources::Enlisted;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::open::Opened;
-use crate::engine::hydrate::{Stored, stored};
 use crate::engine::parts::Parts;
+use crate::state::stored::{Stored, stored};
 
 /// The run knows where it goes on.
 pub(super) struct Restored {

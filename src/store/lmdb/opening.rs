@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use heed::{Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 use super::compaction;
-use super::identity::Identity;
 use super::failure::Place;
+use super::identity::Identity;
 use super::tables::{self, Tables};
 use super::{LmdbStore, length};
 use crate::lock::FileLock;
