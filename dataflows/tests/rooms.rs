@@ -65,7 +65,9 @@ fn paths(code: &str) -> Vec<(String, usize)> {
         let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if word.is_empty() {
             depth += i32::from(c == '{') - i32::from(c == '}');
-            inline.retain(|at| *at <= depth);
+            if c == '}' {
+                inline.retain(|at| *at <= depth);
+            }
             rest = &rest[c.len_utf8()..];
             continue;
         }
@@ -122,9 +124,20 @@ fn expanded(tree: &str) -> Vec<String> {
 fn imports(texts: &BTreeMap<Module, String>) -> Imports {
     let of = |(module, text): (&Module, &String)| {
         let resolved = paths(text).into_iter().map(|(path, inline)| resolve(module, &path, inline, texts));
-        (module.clone(), resolved.filter(|other| other != module).collect())
+        let own = own_modules(text).map(|name| resolve(module, &format!("self::{name}"), 0, texts));
+        (module.clone(), resolved.chain(own).filter(|other| other != module).collect())
     };
     texts.iter().map(of).collect()
+}
+
+/// The modules that `code` declares and has paths into.
+fn own_modules(code: &str) -> impl Iterator<Item = &str> {
+    let declared = code.split("mod ").skip(1).filter_map(|after| after.split_once(';')).map(|(name, _)| name);
+    let begins = |before: &str| !before.ends_with(|c: char| c == ':' || c == '_' || c.is_alphanumeric());
+    declared.filter(move |name| {
+        let path = format!("{name}::");
+        code.match_indices(&*path).any(|(at, _)| begins(&code[..at]))
+    })
 }
 
 /// The module that a path in `module`, within so many inline ones, leads to: as far as it names modules.
@@ -257,7 +270,7 @@ fn each_room_imports_what_the_architecture_lets_it() {
 fn circles_are_found() {
     let texts = [
         ("a", "use crate::b::{c::Thing, d};\n#[cfg(test)]\nmod tests { use crate::e::X; }"),
-        ("b", "pub mod c; pub mod d;"),
+        ("b", "pub mod c; pub mod d; pub use d::Other;"),
         ("b/c", "use super::d::Other; // crate::a::B"),
         ("b/d", "fn f() -> crate::e::Y { mod inner { use super::super::c::Thing; } }"),
         ("e", ""),
@@ -266,6 +279,7 @@ fn circles_are_found() {
     let mut imports = imports(&texts.into_iter().collect());
     assert_eq!(circle(&imports), Some(vec!["b/c".to_owned(), "b/d".to_owned()]));
     assert_eq!(imports["a"], ["b/c", "b/d"].map(str::to_owned).into());
+    assert_eq!(imports["b"], ["b/d"].map(str::to_owned).into());
     imports.get_mut("b/d").unwrap().remove("b/c");
     assert_eq!(circle(&imports), None);
     imports.get_mut("b/c").unwrap().insert("x/y".to_owned());
