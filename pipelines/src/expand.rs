@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::error::IngestError;
 use crate::schemes::last_parts;
-use crate::{IngestError, NamedSource};
+use crate::source::NamedSource;
 
 /// File endings, lower case, that count as video when a folder or an open pattern is searched.
 pub const VIDEO_EXTENSIONS: [&str; 32] = [

@@ -4,7 +4,7 @@ use gstreamer as gst;
 use gstreamer_video as video;
 use gstreamer_video::prelude::*;
 
-use crate::IngestError;
+use crate::error::IngestError;
 
 /// One decoded picture.
 #[derive(Clone, PartialEq, Eq)]

@@ -13,9 +13,10 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 use gstreamer_video as video;
 
+use crate::error::IngestError;
 use crate::fit::fit;
+use crate::settings::Settings;
 use crate::test_pattern::TestPattern;
-use crate::{IngestError, Settings};
 
 /// Pictures that wait between the pipeline and its thread; the queue for the reader comes after.
 const SINK_FRAMES: u32 = 2;

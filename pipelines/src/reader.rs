@@ -13,10 +13,11 @@ use gstreamer_video as video;
 
 use crate::clock::Clock;
 use crate::container::{lacks_index, stated_length_if_cut};
+use crate::error::IngestError;
 use crate::frame::{End, Event, Frame, packed};
 use crate::pipeline::{Pipeline, source_size};
+use crate::settings::Settings;
 use crate::trouble::Trouble;
-use crate::{IngestError, Settings};
 
 /// How long one look for a frame lasts before the bus and the stop signal get theirs.
 const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(50);

@@ -3,6 +3,7 @@
 //! To read another kind, write a [`Source`](crate::Source) for it in a file of its own here, and add its [`Scheme`] to [`SCHEMES`].
 
 mod file;
+mod scheme;
 mod test;
 
 use std::path::Path;
@@ -10,23 +11,14 @@ use std::sync::Arc;
 
 pub use file::FileSource;
 pub(crate) use file::last_parts;
+pub use scheme::Scheme;
 pub use test::TestSource;
 
-use crate::{IngestError, NamedSource};
+use crate::error::IngestError;
+use crate::source::NamedSource;
 
 /// The kinds of address that can be read.
 pub const SCHEMES: &[Scheme] = &[file::SCHEME, test::SCHEME];
-
-/// A kind of address.
-#[derive(Clone, Copy)]
-pub struct Scheme {
-    /// The beginning of such an address, `test://` for one.
-    pub prefix: &'static str,
-    /// An address of this kind, for messages.
-    pub example: &'static str,
-    /// Makes the source at an address that begins with the prefix, and the name that people know it by.
-    pub source: fn(&str) -> Result<NamedSource, IngestError>,
-}
 
 impl NamedSource {
     /// The source at an address of one of the [`SCHEMES`]. A file need not exist.

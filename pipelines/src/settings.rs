@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::IngestError;
+use crate::error::IngestError;
 
 /// The settings of reading videos: picture size, queue length, patience.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

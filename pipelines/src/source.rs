@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{IngestError, Reader, Settings};
+use crate::error::IngestError;
+use crate::reader::Reader;
+use crate::settings::Settings;
 
 /// One video input.
 ///

@@ -1,6 +1,6 @@
 //! The picture that a `test://` address asks for.
 
-use crate::IngestError;
+use crate::error::IngestError;
 
 /// GStreamer 1.22's `videotestsrc` patterns.
 const PATTERNS: [&str; 26] = [

@@ -2,7 +2,7 @@
 
 use gstreamer as gst;
 
-use crate::IngestError;
+use crate::error::IngestError;
 
 /// The trouble that was announced about one source so far.
 #[derive(Debug, Default)]

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         file.with_context(|| format!("{}: cannot write the report", path.display()))?;
     }
     let cluster = match (&arguments.hostfile, arguments.process) {
-        (Some(file), Some(process)) => Some(cluster::Options {
+        (Some(file), Some(process)) => Some(cluster::ClusterOptions {
             hosts: cluster::read_hosts(file)?,
             process,
             patience: Duration::from_secs(arguments.patience),

@@ -17,6 +17,7 @@ mod hosts;
 mod link;
 mod meeting;
 mod mesh;
+pub(super) mod place;
 
 use std::io;
 use std::path::PathBuf;
@@ -32,17 +33,7 @@ pub use hosts::read as read_hosts;
 pub(super) use link::{Agreed, Link, Message};
 pub(super) use meeting::Met;
 pub(super) use mesh::{Cuttable, is_broken_line, start_workers};
-
-/// Which process this is, and where the others are.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where each process listens (host:port), process 0 first.
-    pub hosts: Vec<String>,
-    /// This process, counted from 0.
-    pub process: usize,
-    /// How long to wait for the others at the start.
-    pub patience: Duration,
-}
+pub use place::ClusterOptions;
 
 /// Why processes do not run together.
 #[derive(Debug, thiserror::Error)]

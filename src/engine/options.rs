@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "ingest")]
-use super::cluster;
+use super::cluster::place::ClusterOptions;
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Options {
     pub until_idle: bool,
     /// Run together with other processes.
     #[cfg(feature = "ingest")]
-    pub cluster: Option<cluster::Options>,
+    pub cluster: Option<ClusterOptions>,
 }
 
 impl Options {

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use gstreamer::glib;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Scheme;
+use super::scheme::Scheme;
+use crate::error::IngestError;
 use crate::pipeline::{Head, Pipeline};
+use crate::reader::Reader;
 use crate::reader::{Overflow, read};
-use crate::{IngestError, Life, NamedSource, Reader, Settings, Source};
+use crate::settings::Settings;
+use crate::source::{Life, NamedSource, Source};
 
 /// Bytes hashed at either end of a file.
 const FINGERPRINT_BYTES: u64 = 64 * 1024;

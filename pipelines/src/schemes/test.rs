@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Scheme;
+use super::scheme::Scheme;
+use crate::error::IngestError;
 use crate::pipeline::{Head, Pipeline};
+use crate::reader::Reader;
 use crate::reader::{Overflow, read};
+use crate::settings::Settings;
+use crate::source::{Life, NamedSource, Source};
 use crate::test_pattern::TestPattern;
-use crate::{IngestError, Life, NamedSource, Reader, Settings, Source};
 
 pub(super) const SCHEME: Scheme = Scheme {
     prefix: "test://",

@@ -13,8 +13,8 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded}
 use kinetograph_dataflows::time::Epoch;
 use serde::{Deserialize, Serialize};
 
-use super::Options;
 use super::agreement::Agreement;
+use super::place::ClusterOptions;
 use crate::engine::events;
 use crate::engine::member::Member;
 use crate::engine::parts::Parts;
@@ -132,7 +132,7 @@ impl Link {
     /// # Errors
     /// When the system gives no thread.
     pub(in crate::engine) fn start(
-        options: &Options,
+        options: &ClusterOptions,
         member: Member,
         lines: BTreeMap<usize, TcpStream>,
         start: Epoch,

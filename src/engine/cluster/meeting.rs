@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::ClusterError;
 use super::door::{Door, Greeting};
-use super::{ClusterError, Options};
+use super::place::ClusterOptions;
 use crate::engine::member::Member;
 use crate::engine::sources::Known;
 use crate::message::{receive, send};
@@ -56,7 +57,7 @@ enum Say {
 
 /// A process among others that are about to start.
 pub(in crate::engine) struct Meeting<'m> {
-    options: &'m Options,
+    options: &'m ClusterOptions,
     member: Member,
     door: Door,
     /// Of process 0, to each of the others; of another, to process 0. By process.
@@ -84,7 +85,7 @@ impl<'m> Meeting<'m> {
     /// # Errors
     /// [`ClusterError`] when one does not come or is different.
     pub(in crate::engine) fn begin(
-        options: &'m Options,
+        options: &'m ClusterOptions,
         member: Member,
         terms: &Terms,
         tell: &dyn Fn(&str),

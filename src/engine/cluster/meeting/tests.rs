@@ -11,7 +11,7 @@ fn meet(troubled: usize, trouble: &(dyn Fn() -> Result<(), StateError> + Sync)) 
     let hosts: Vec<String> = free.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
     drop(free);
     let comes = |process: usize| {
-        let options = Options { hosts: hosts.clone(), process, patience: Duration::from_secs(60) };
+        let options = ClusterOptions { hosts: hosts.clone(), process, patience: Duration::from_secs(60) };
         let member = Member { process, of: OF, workers: 1 };
         let meeting = Meeting::begin(&options, member, &Terms::default(), &|_| {}, &|| false).unwrap();
         let keep = || if process == troubled { trouble() } else { Ok(()) };
