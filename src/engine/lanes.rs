@@ -3,7 +3,7 @@
 //! The lane of a source depends on its number alone, so that with `--batch` the same files give the same epochs on any
 //! number of workers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -48,6 +48,8 @@ pub struct Surroundings<'a> {
     pub segment_frames: u64,
     /// Frames of each source in an epoch, at most.
     pub slice_frames: u64,
+    /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
+    pub last_seen: &'a BTreeMap<SourceId, u64>,
     /// What is known of each source.
     pub board: &'a Board,
     /// Who is told.
@@ -63,10 +65,19 @@ pub struct Lane {
     live: Vec<Waiting>,
     /// At most one file, and every connected live source.
     open: Vec<Open>,
-    /// The first frame that was not taken of sources that were left: more may have been taken of them than is committed.
-    left: HashMap<SourceId, u64>,
+    /// Where sources stood that were left: more may have been taken of them than is committed.
+    left: HashMap<SourceId, Left>,
     /// Whether something ended in this epoch, so that the file after it waits for the next.
     ended: bool,
+}
+
+/// Where a source stood when it was left.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    /// The first frame that was not taken.
+    position: u64,
+    /// Of a live source, the time of the last frame, nanoseconds since 1970.
+    last_ns: u64,
 }
 
 struct Open {
@@ -92,7 +103,7 @@ struct Connection {
     first_seq: u64,
     /// The time of its first frame, nanoseconds since 1970; `None` before that came.
     start_ns: Option<u64>,
-    /// The time of its last frame.
+    /// The time of its last frame; before that came, of the last one of the connection before.
     last_ns: u64,
 }
 
@@ -183,8 +194,8 @@ impl Lane {
     ) {
         match order {
             LaneOrder::Read(mut waiting) => {
-                let left = self.left.remove(&waiting.id).unwrap_or_default();
-                waiting.position = waiting.position.max(left);
+                let left = self.left.get(&waiting.id).copied().unwrap_or_default();
+                waiting.position = waiting.position.max(left.position);
                 self.push(waiting);
             }
             LaneOrder::Leave(id, state) => {
@@ -194,7 +205,8 @@ impl Lane {
                 let Some(at) = self.open.iter().position(|open| open.source.id == id) else { return };
                 feed(Seen::End(id));
                 let open = self.open.remove(at);
-                self.left.insert(id, open.position);
+                let last_ns = open.connection.as_ref().map_or(0, |connection| connection.last_ns);
+                self.left.insert(id, Left { position: open.position, last_ns });
                 let reason = if state == SourceState::Paused { "paused" } else { "removed" };
                 if open.connection.is_some() {
                     let (uri, reason) = (open.source.source.uri().to_owned(), reason.to_owned());
@@ -220,7 +232,8 @@ impl Lane {
         let file = if file_open { None } else { self.files.pop_front() };
         for waiting in self.live.drain(..).chain(file) {
             let (id, position) = (waiting.id, waiting.position);
-            match Open::at(waiting, around) {
+            let left = self.left.get(&id).map_or(0, |left| left.last_ns);
+            match Open::at(waiting, left, around) {
                 Ok(open) => self.open.push(open),
                 Err(reason) => {
                     let end = Some(Err(reason));
@@ -233,10 +246,12 @@ impl Lane {
 }
 
 impl Open {
-    fn at(source: Waiting, around: &Surroundings<'_>) -> Result<Self, String> {
+    /// Opens `source`; a live one was last seen at `left_ns` in this run.
+    fn at(source: Waiting, left_ns: u64, around: &Surroundings<'_>) -> Result<Self, String> {
         let live = source.source.source.life() == Life::Live;
         let reader = source.source.source.open(around.ingest).map_err(|error| error.to_string())?;
         let segment = around.segment_frames;
+        let last_ns = around.last_seen.get(&source.id).copied().unwrap_or(0).max(left_ns);
         let position = if live { source.position.next_multiple_of(segment) } else { source.position };
         let mut dropped_before = 0;
         around.board.change(source.id, |status| {
@@ -246,7 +261,7 @@ impl Open {
         });
         let uri = source.source.uri().to_owned();
         around.events.tell(Event::SourceOpened { id: source.id.0, uri, position });
-        let connection = live.then_some(Connection { first_seq: position, start_ns: None, last_ns: 0 });
+        let connection = live.then_some(Connection { first_seq: position, start_ns: None, last_ns });
         let replay_from = position - position % segment;
         Ok(Open {
             source,
@@ -307,7 +322,9 @@ impl Open {
         let (seq, pts_ns) = match &mut self.connection {
             None => (frame.seq, frame.pts_ns),
             Some(connection) => {
-                let start = *connection.start_ns.get_or_insert_with(now_ns);
+                // A clock that was put back must not make the times of a source go back.
+                let after = connection.last_ns + 1;
+                let start = *connection.start_ns.get_or_insert_with(|| now_ns().max(after));
                 connection.last_ns = start.saturating_add(frame.pts_ns);
                 (connection.first_seq + frame.seq, connection.last_ns)
             }

@@ -1,12 +1,13 @@
 //! One timely worker: feeds frames, turns the dataflow, sends off what each closed epoch changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use differential_dataflow::AsCollection;
+use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::index::node::Row;
 use kinetograph_dataflows::index::partition::codebook::Decision;
 use kinetograph_dataflows::observe::stream::{Seen, Stage};
@@ -48,6 +49,8 @@ pub struct Crew {
     pub start: Epoch,
     /// What the threads of the run share.
     pub parts: Parts,
+    /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
+    pub last_seen: BTreeMap<SourceId, u64>,
     /// Whether the run ends when nothing is left to take in.
     pub until_idle: bool,
     /// Of each worker of this process, what its lanes are told: which of them, and what.
@@ -248,6 +251,7 @@ impl Crew {
             ingest: &self.ingest,
             segment_frames: self.plan.observe.segment_frames,
             slice_frames: self.settings.slice_frames,
+            last_seen: &self.last_seen,
             board: &self.parts.board,
             events: &self.parts.events,
         }

@@ -204,6 +204,16 @@ impl<'s> View<'s> {
         })
     }
 
+    /// Of each live source that gave frames, the time of the last one, nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// See [`View::epoch`].
+    pub fn last_seen(&self) -> Result<BTreeMap<SourceId, u64>, StateError> {
+        let connections = self.connections()?.into_iter();
+        // Of one source, the last connection stays.
+        Ok(connections.map(|((source, _), connection)| (source, connection.last_ns)).collect())
+    }
+
     /// The keys of `source` in a table whose keys begin with the source.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ impl Restored {
             settings: config.engine.clone(),
             ingest: config.ingest.clone(),
             batch: options.batch,
+            last_seen: state.view()?.last_seen()?,
             until_idle,
             member,
             stored: Mutex::new(vec![own; workers]),
