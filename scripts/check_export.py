@@ -12,6 +12,7 @@ Prints a line for each collection; exits 1 when one differs and 2 when DIR canno
 
 import json
 import sys
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
@@ -226,6 +227,10 @@ class Export:
         lacking = len(self.ids) - mark["rows"]["vectors"]
         if lacking > 0:
             raise ValueError(f"{lacking} of {len(self.ids)} nodes were retired since and have no vector any more")
+        # Exports of earlier versions, and of what they have not kept, lack it.
+        self.degrees = None
+        if (folder / "degrees.tsv").exists():
+            self.degrees = {(int(node), int(degree)) for node, degree in table(folder, "degrees.tsv", ["node", "degree"])}
         pairs = table(folder, "pairs.tsv", ["a", "b", "kind", "via_a", "via_b"])
         self.pairs = {(int(a), int(b), kind, int(x), int(y)) for a, b, kind, x, y in pairs}
 
@@ -314,6 +319,9 @@ class Export:
         yield "clusters", set_problem(self.clusters, clusters)
         inter = {edge for cluster in clusters for edge in combinations(cluster, 2)}
         yield "inter", set_problem(self.inter, inter)
+        if self.degrees is not None:
+            ends = Counter(node for edge in inter for node in edge)
+            yield "degrees", set_problem(self.degrees, set(ends.items()))
         track, views = {}, {}
         for row in self.rows:
             track[row["node"]] = row["track"]

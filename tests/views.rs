@@ -173,7 +173,7 @@ fn the_independent_script_agrees_with_the_state() {
         let (_dir, out) = exported(&world(seed));
         let Some((equal, said)) = checked(&out) else { return };
         assert!(equal, "{said}");
-        assert_eq!(said.lines().filter(|line| line.ends_with("equal")).count(), 9, "{said}");
+        assert_eq!(said.lines().filter(|line| line.ends_with("equal")).count(), 10, "{said}");
     }
 }
 
@@ -190,6 +190,10 @@ fn the_independent_script_sees_a_tampered_export() {
 
     let said = tampered(&world, "edges.tsv", |lines| drop(lines.remove(1))).unwrap();
     differs(&said, "inter");
+    assert_eq!(said.matches("differs").count(), 1, "{said}");
+
+    let said = tampered(&world, "degrees.tsv", |lines| drop(lines.remove(7))).unwrap();
+    differs(&said, "degrees");
     assert_eq!(said.matches("differs").count(), 1, "{said}");
 
     let swapped = |lines: &mut Vec<String>| {

@@ -14,7 +14,7 @@ use crate::state::StateError;
 use crate::state::record::{NodeRecord, SourceRecord};
 use crate::state::view::View;
 
-/// Columns and rows of a crop (DESIGN.md, "region, crop").
+/// Columns and rows of a crop.
 const CROP_PX: u32 = 96;
 /// Crops embedded at a time.
 const EMBED_BATCH: usize = 64;
