@@ -41,7 +41,7 @@ use vectors::{Vectors, VectorsError};
 /// at more often.
 const QUIET_EPOCHS: u64 = 16;
 
-/// What to run over.
+/// The inputs of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Safetensors: see [`Vectors`].
@@ -54,7 +54,7 @@ pub struct Options {
     pub workers: usize,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Bytes of the operations read.

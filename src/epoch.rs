@@ -1,4 +1,4 @@
-//! What an epoch changes in the graph, and how that is gathered from a dataflow.
+//! The changes of an epoch in the graph, as they are gathered from a dataflow.
 
 pub mod changes;
 
@@ -20,12 +20,12 @@ use crate::state::record::Shard;
 /// Records of a collection that come (1) or go (-1).
 pub type Net<D> = Vec<(D, Diff)>;
 
-/// What an epoch changes.
+/// The changes of an epoch.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// The changes of each collection.
     pub of: Each<Nets>,
-    /// What the graph could not follow, in words.
+    /// The changes that the graph could not follow, in words.
     pub misfits: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ impl Home {
     }
 }
 
-/// What one worker has gathered and not sent off yet, by epoch.
+/// The part that one worker has gathered and not sent off yet, by epoch.
 #[derive(Clone, Debug, Default)]
 pub struct Gathered<T>(Rc<RefCell<BTreeMap<Epoch, T>>>);
 

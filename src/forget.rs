@@ -37,7 +37,7 @@ use crate::turn::{self, Given, Labels};
 pub use chosen::Chosen;
 pub use erase::finish;
 
-/// What is to be forgotten.
+/// The things to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A source, by its name or URI, with everything that was seen in it.
@@ -48,7 +48,7 @@ pub enum What {
     OlderThan(Duration),
 }
 
-/// How it is to be forgotten.
+/// The settings of a forgetting.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Builds the codebook anew from what remains: its centroids are means over what is forgotten, too.
@@ -59,7 +59,7 @@ pub struct Settings {
     pub workers: usize,
 }
 
-/// What was forgotten.
+/// The numbers of what was forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Nodes.
@@ -70,9 +70,9 @@ pub struct Forgotten {
     pub stills: usize,
     /// Other views of a track of which one was forgotten.
     pub other_views: Vec<NodeId>,
-    /// What left the trainer's files.
+    /// The part that left the trainer's files.
     pub struck: Struck,
-    /// What the disk got back.
+    /// The space that the disk got back.
     pub compacted: Compacted,
 }
 
@@ -90,7 +90,7 @@ pub enum ForgetError {
     NoSource {
         /// The state's folder.
         place: String,
-        /// What was asked for.
+        /// The request, as it was given.
         asked: String,
         /// The sources there are.
         known: String,
@@ -100,7 +100,7 @@ pub enum ForgetError {
     SeveralSources {
         /// The state's folder.
         place: String,
-        /// What was asked for.
+        /// The request, as it was given.
         asked: String,
         /// Their URIs.
         known: String,
@@ -110,7 +110,7 @@ pub enum ForgetError {
     NoNode {
         /// The state's folder.
         place: String,
-        /// What was asked for.
+        /// The request, as it was given.
         asked: u64,
         /// The nodes there are.
         known: String,
@@ -118,7 +118,7 @@ pub enum ForgetError {
     /// The settings in the state cannot be read.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
-    /// What the stored lists lead to is not what the state holds.
+    /// The stored lists lead to something else than the state holds.
     #[error(
         "{place}: the stored {collection} are not what the stored lists lead to; `kinetograph verify --state {place}` says \
          where, and --rebuild-codebook makes the graph anew"
@@ -163,7 +163,7 @@ impl From<StoreError> for ForgetError {
     }
 }
 
-/// What would be forgotten. Changes nothing.
+/// Returns what would be forgotten. Changes nothing.
 ///
 /// # Errors
 /// [`ForgetError`], as [`forget`].
@@ -209,7 +209,7 @@ pub fn forget(dir: &Path, what: &What, settings: &Settings) -> Result<Forgotten,
     Ok(forgotten)
 }
 
-/// What is forgotten takes neighbours from nodes that another process has.
+/// Returns what is forgotten takes neighbours from nodes that another process has.
 fn refuse_part(state: &State, view: &View<'_>) -> Result<(), ForgetError> {
     match view.shard()? {
         Shard::WHOLE => Ok(()),
@@ -287,7 +287,7 @@ fn transaction(
     Ok(batch)
 }
 
-/// What is left of a source: enough to know it again.
+/// Returns what is left of a source: enough to know it again.
 fn tombstone(record: &SourceRecord) -> SourceRecord {
     SourceRecord {
         uri: record.uri.clone(),
@@ -309,7 +309,7 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// What there is when all is restored that is `stored`, and what changes when `gone` are taken back from it. No distance is
+    /// Returns what there is when all is restored that is `stored`, and what changes when `gone` are taken back from it. No distance is
     /// computed but to refill lists.
     fn less(
         &self,
@@ -331,7 +331,7 @@ impl Graph<'_> {
         }
     }
 
-    /// What changes when all but `gone` are put into an empty graph with a codebook made of them alone, and that codebook.
+    /// Returns what changes when all but `gone` are put into an empty graph with a codebook made of them alone, and that codebook.
     fn anew(
         &self,
         view: &View<'_>,
@@ -356,7 +356,7 @@ impl Graph<'_> {
         Ok((outputs, decisions))
     }
 
-    /// What the two epochs of `step` change.
+    /// Returns what the two epochs of `step` change.
     fn step(&self, step: Step) -> Result<[Changes; 2], ForgetError> {
         let failed = |reason: String| ForgetError::Graph { place: self.place.to_string(), reason };
         let Step { epoch, decisions, rows, then, classes } = step;

@@ -39,7 +39,7 @@ pub enum ReshardError {
     },
 }
 
-/// What was dealt out.
+/// The numbers of what was dealt out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dealt {
     /// The epoch it stands at.
@@ -130,7 +130,7 @@ fn fill(view: &View<'_>, shard: Shard, folder: &Path) -> Result<u64, ReshardErro
     Ok(nodes)
 }
 
-/// What `shard` has of a record.
+/// Returns what `shard` has of a record.
 pub(crate) fn part(shard: Shard, table: Table, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     match table {
         Table::History => None,

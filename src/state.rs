@@ -1,4 +1,4 @@
-//! What the engine keeps on disk: typed records over the [`store`](crate::store), one transaction an epoch.
+//! The state that the engine keeps on disk: typed records over the [`store`](crate::store), one transaction an epoch.
 
 pub mod digest;
 pub mod history;
@@ -27,7 +27,7 @@ use view::View;
 /// Version of the records below. A state of an earlier one is brought to it by whoever opens it to write; one of a later is refused.
 pub const FORMAT_VERSION: u32 = 3;
 
-/// What can go wrong with a state.
+/// A state's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The store underneath.
@@ -64,7 +64,7 @@ pub enum StateError {
         place: String,
         /// The table of the record.
         table: Table,
-        /// What is wrong with it.
+        /// The fault in it.
         reason: String,
     },
     /// An epoch that the state cannot be shown at.

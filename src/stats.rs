@@ -1,4 +1,4 @@
-//! What a state holds, in numbers, and the digest of each collection.
+//! The numbers of a state, and the digest of each collection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,7 +39,7 @@ pub struct Stats {
     pub cells: usize,
     /// Groups with a node in them.
     pub groups: usize,
-    /// How the last run kept rows for the product of neighbours.
+    /// The storage of rows for the product of neighbours, in the last run.
     pub kept_rows: Option<String>,
     /// Lists of neighbours: one for each node and cell it looks into.
     pub lists: usize,
@@ -85,7 +85,7 @@ pub struct Stats {
     pub digests: BTreeMap<&'static str, String>,
 }
 
-/// How many sources there are and how they do.
+/// The numbers of sources, by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sources {
     /// All of them.
@@ -106,7 +106,7 @@ pub struct Sources {
     pub dropped: u64,
 }
 
-/// What derived collections are derived from.
+/// The inputs of derived collections.
 const INPUTS: [(&str, Table); 3] =
     [("nodes", Table::Nodes), ("crops", Table::Crops), ("vectors", Table::Vectors)];
 

@@ -24,7 +24,7 @@ use timely::worker::Worker;
 use crate::epoch::{Changes, Gathered, Home};
 use operators::Operators;
 
-/// What an epoch is given.
+/// The inputs of an epoch.
 #[derive(Clone, Default)]
 pub struct Given {
     /// Nodes that come and go; of one that goes only the id matters.

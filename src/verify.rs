@@ -101,7 +101,7 @@ fn members(
     members
 }
 
-/// What was read, or nothing when records of it are damaged: that is then a difference of `check`.
+/// Returns what was read, or nothing when records of it are damaged: that is then a difference of `check`.
 fn read<T: Default>(check: &mut Check, found: Result<T, StateError>) -> Result<Option<T>, StateError> {
     match found {
         Ok(found) => Ok(Some(found)),

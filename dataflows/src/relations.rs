@@ -1,4 +1,4 @@
-//! What follows from the nodes' neighbours: clusters, edges, transitive pairs and classes.
+//! The relations that follow from the nodes' neighbours: clusters, edges, transitive pairs and classes.
 
 pub mod census;
 pub mod classes;

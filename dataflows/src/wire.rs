@@ -73,7 +73,7 @@ pub struct Outputs<'s> {
 pub struct Derived<'s> {
     /// Cells, groups and lists.
     pub neighbours: Neighbours<'s>,
-    /// What follows from the lists.
+    /// The collections that follow from the lists.
     pub closure: Closure<'s>,
 }
 

@@ -23,7 +23,7 @@ pub enum IngestError {
     BadUri {
         /// The address as it was given.
         uri: String,
-        /// What can be read instead.
+        /// The addresses that can be read instead.
         wanted: String,
     },
     /// A `test://` address with a parameter that is unknown or out of range.

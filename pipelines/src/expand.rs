@@ -45,12 +45,12 @@ pub fn expand(arguments: &[String]) -> Result<Listing, IngestError> {
     Ok(found)
 }
 
-/// What arguments stand for.
+/// The sources that arguments stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The videos, each once.
     pub sources: Vec<NamedSource>,
-    /// What was found in a folder or by a pattern, ends like a video, and cannot be read: links that lead nowhere, pipes, and
+    /// The files in a folder or by a pattern that end like a video and cannot be read: links that lead nowhere, pipes, and
     /// folders that cannot be listed. Each once.
     pub skipped: Vec<IngestError>,
 }

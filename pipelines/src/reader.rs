@@ -19,7 +19,7 @@ use crate::pipeline::{Pipeline, source_size};
 use crate::settings::Settings;
 use crate::trouble::Trouble;
 
-/// How long one look for a frame lasts before the bus and the stop signal get theirs.
+/// The time that one look for a frame lasts before the bus and the stop signal get theirs.
 const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// After an error, when nothing came for as long, nothing more will.
 const LAST_FRAMES: Duration = Duration::from_secs(2);
@@ -59,7 +59,7 @@ impl Drop for Reader {
     }
 }
 
-/// What happens to a frame that finds the queue full.
+/// The fate of a frame that finds the queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overflow {
     /// Decoding waits for the reader.
@@ -100,7 +100,7 @@ pub(crate) fn read(
 /// The reader is gone.
 struct Stopped;
 
-/// What the thread of one source works with.
+/// The parts that the thread of one source works with.
 struct Feed {
     place: String,
     file: Option<File>,
@@ -229,7 +229,7 @@ impl Feed {
         }
     }
 
-    /// What was wrong with a source that came to an end.
+    /// Returns what was wrong with a source that came to an end.
     fn verdict(&mut self, trouble: &Trouble) -> Option<IngestError> {
         let announced = trouble.verdict(&self.place, self.frames);
         let broken_off = matches!(announced, None | Some(IngestError::Damaged { .. }));

@@ -1,4 +1,4 @@
-//! What nodes, tracks and sources are called outside, and their ids inside.
+//! The names of nodes, tracks and sources outside, and their ids inside.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub struct Live {
     pub row: u32,
     /// When it was seen, nanoseconds.
     pub pts_ns: u64,
-    /// How many nodes of its source came before.
+    /// Number of nodes of its source that came before.
     pub frame: u64,
     /// Place of its track.
     track: u32,

@@ -43,7 +43,7 @@ pub enum Change {
     },
 }
 
-/// What is wrong with the operations, and where.
+/// The fault in the operations, and its line.
 #[derive(Debug, thiserror::Error)]
 #[error("{}, line {line}: {fault}", path.display())]
 pub struct OpsError {
@@ -51,11 +51,11 @@ pub struct OpsError {
     pub path: PathBuf,
     /// The line, from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// The fault in it.
     pub fault: Fault,
 }
 
-/// What is wrong with a line.
+/// The fault in a line.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// It cannot be read: the disk, or bytes that are not UTF-8.
@@ -118,7 +118,7 @@ pub enum Fault {
     Vector(#[from] super::vectors::VectorsError),
 }
 
-/// How the column of times is to be read.
+/// The unit of the column of times.
 #[derive(Clone, Copy)]
 enum Unit {
     Seconds,

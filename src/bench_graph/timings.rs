@@ -1,4 +1,4 @@
-//! What a run over operations took.
+//! The time and memory that a run over operations took.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +79,7 @@ impl Rates {
     }
 }
 
-/// What `timings.json` says.
+/// The contents of `timings.json`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Timings {
     /// Dataflow workers.

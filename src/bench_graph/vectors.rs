@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 /// A header may have so many bytes.
 const HEADER_BYTES: u64 = 100 << 20;
 
-/// What is wrong with the vectors.
+/// The fault in the vectors.
 #[derive(Debug, thiserror::Error)]
 pub enum VectorsError {
     /// The file cannot be read.
@@ -28,7 +28,7 @@ pub enum VectorsError {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A node without a row.

@@ -1,4 +1,4 @@
-//! What a person sees while a run goes on: one line for the graph, one for training.
+//! The lines that a person sees while a run goes on: one for the graph, one for training.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 #[cfg(feature = "ingest")]
 use crate::engine::status::Totals;
 
-/// How often the lines are drawn anew.
+/// The interval at which the lines are drawn anew.
 pub(super) const EVERY: Duration = Duration::from_millis(200);
 
 /// The lines.

@@ -28,7 +28,7 @@ pub trait Collection: Sized + 'static {
     const NAME: &'static str;
     /// The table of the store it is kept in.
     const TABLE: Table;
-    /// Whether digests cover the space in front of a key, as if it were the first: so that of lists, which had it in format 2
+    /// True when digests cover the space in front of a key, as if it were the first: so that of lists, which had it in format 2
     /// already, the digest is what it was, as that of the others is without.
     const SPACE_IN_DIGEST: bool = false;
 
@@ -69,13 +69,13 @@ pub trait Collection: Sized + 'static {
         Self::read_key(bytes.get(key::SPACE_BYTES..)?)
     }
 
-    /// What its values mean.
+    /// Returns what its values mean.
     fn labels() -> Labels<Self>;
 
-    /// How it goes back to a past epoch.
+    /// Returns how it goes back to a past epoch.
     fn history() -> History<Self>;
 
-    /// How an export shows it.
+    /// Returns how an export shows it.
     fn export() -> Export<Self>;
 
     /// All of it from scratch, by plain code that shares nothing with the operator. The rows before it in the register have left
@@ -87,16 +87,16 @@ pub trait Collection: Sized + 'static {
         drop((all, work));
     }
 
-    /// Whether a record with this value says no more than none would.
+    /// Returns true when a record with this value says no more than none would.
     fn is_void(_value: &Self::Value) -> bool {
         false
     }
 
-    /// What is wrong, in words, with a record that is `found` where another, or none, is `right`.
+    /// Returns what is wrong, in words, with a record that is `found` where another, or none, is `right`.
     fn difference(key: &Self::Key, found: Option<&Self::Value>, right: Option<&Self::Value>) -> String;
 }
 
-/// What the values of a collection mean.
+/// The meaning of the values of a collection.
 pub enum Labels<C: Collection> {
     /// They are what they are.
     Meant,
@@ -107,7 +107,7 @@ pub enum Labels<C: Collection> {
     },
 }
 
-/// How a collection goes back to a past epoch.
+/// The way a collection goes back to a past epoch.
 pub enum History<C: Collection> {
     /// By what each epoch replaced, kept for this alone.
     Replaced,
@@ -123,7 +123,7 @@ pub enum History<C: Collection> {
 /// Changes of a collection that the trainer follows: +1 came, -1 went.
 pub type Followed<C> = Vec<(<C as Collection>::Record, i8)>;
 
-/// How an export shows a collection.
+/// The way an export shows a collection.
 pub enum Export<C: Collection> {
     /// As a column of `nodes.tsv`; the key is a node.
     Column {
@@ -131,7 +131,7 @@ pub enum Export<C: Collection> {
         name: &'static str,
         /// The key that a node is.
         key: fn(NodeId) -> C::Key,
-        /// What stands there.
+        /// The text that stands there.
         text: fn(&C::Value) -> String,
     },
     /// As a table of its own.
@@ -155,7 +155,7 @@ pub type Rows<C> = fn(
 /// Writes a row of a table, field by field.
 pub type Shown<'s> = dyn FnMut(&[&dyn Display]) -> anyhow::Result<()> + 's;
 
-/// What an export is of, beside the records.
+/// The inputs of an export, beside the records.
 pub struct Context<'e> {
     /// The most neighbours of a node.
     pub k: usize,

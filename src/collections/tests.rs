@@ -175,7 +175,7 @@ impl Walk {
         });
     }
 
-    /// What a dataflow makes of what is stored.
+    /// Returns what a dataflow makes of what is stored.
     fn restored(&mut self) -> Changes {
         self.graph.finish().unwrap();
         let view = self.state.view().unwrap();

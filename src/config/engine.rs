@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How epochs are cut and how far anything may run ahead.
+/// The settings of epochs: their size, and the lead that anything may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineSettings {

@@ -1,4 +1,4 @@
-//! What is known of each source of a run while it goes on.
+//! The board holds what is known of each source of a run while it goes on.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use kinetograph_dataflows::id::SourceId;
 use kinetograph_pipelines::{Life, Source};
 use serde::{Deserialize, Serialize};
 
-/// What a source does.
+/// The state of a source in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
@@ -34,9 +34,9 @@ pub struct SourceStatus {
     pub uri: String,
     /// A short name for people.
     pub name: String,
-    /// Whether it is live: it cannot be read again, and has no end.
+    /// True when it is live: it cannot be read again, and has no end.
     pub live: bool,
-    /// What it does.
+    /// Its state.
     pub state: SourceState,
     /// Why it failed.
     pub reason: Option<String>,
@@ -101,7 +101,7 @@ impl Board {
         self.sources().values().cloned().collect()
     }
 
-    /// How many sources there are.
+    /// Returns the number of sources.
     pub fn count(&self) -> u64 {
         self.sources().len() as u64
     }

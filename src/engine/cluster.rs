@@ -43,7 +43,7 @@ pub enum ClusterError {
     Hosts {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         reason: String,
     },
     /// A process that is not in the host file.
@@ -70,9 +70,9 @@ pub enum ClusterError {
     Shard {
         /// The state's folder.
         place: String,
-        /// What it is.
+        /// The shard that it is.
         is: Shard,
-        /// What was asked for.
+        /// The request, as it was given.
         asked: Shard,
     },
     /// This process cannot listen where the host file says.
@@ -92,9 +92,9 @@ pub enum ClusterError {
         process: usize,
         /// Where it listens.
         address: String,
-        /// How long was waited.
+        /// The time that was waited.
         waited: Duration,
-        /// What was last seen of it, after a colon.
+        /// The last that was seen of it, after a colon.
         reason: String,
     },
     /// Processes that were started differently.
@@ -104,7 +104,7 @@ pub enum ClusterError {
         process: usize,
         /// Where it listens.
         address: String,
-        /// What differs.
+        /// The difference.
         what: String,
         /// There.
         theirs: String,
@@ -149,7 +149,7 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// Whether the command line, the configuration or the host file is wrong.
+    /// Returns true when the command line, the configuration or the host file is wrong.
     pub fn is_usage(&self) -> bool {
         use ClusterError::{Hosts, Lanes, Process};
         matches!(self, Hosts { .. } | Process { .. } | Lanes { .. })

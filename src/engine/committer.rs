@@ -47,7 +47,7 @@ pub enum CommitError {
     /// The state could not be written or read.
     #[error(transparent)]
     State(#[from] StateError),
-    /// What the stored lists lead to is not what the state holds.
+    /// The stored lists lead to something else than the state holds.
     #[error(
         "{place}: the stored {collection} are not what the stored lists lead to; \
          `kinetograph verify --state {place}` says where, and a new --state starts over"
@@ -63,7 +63,7 @@ pub enum CommitError {
     Codebook {
         /// The state's folder.
         place: String,
-        /// What did not fit.
+        /// The part that does not fit.
         reason: String,
     },
 }
@@ -104,35 +104,35 @@ pub struct Committer {
     quiet: u64,
 }
 
-/// What a committer is made of.
+/// The parts that a committer is made of.
 pub(super) struct Setup<'a> {
     /// The state of this process, which it writes.
     pub(super) state: State,
     /// The states of all processes as they are.
     pub(super) all: &'a View<'a>,
-    /// How epochs are cut.
+    /// The settings of epochs.
     pub(super) settings: &'a EngineSettings,
-    /// What decisions about the codebook follow.
+    /// The settings that decisions about the codebook follow.
     pub(super) neighbours: &'a kinetograph_dataflows::index::partition::policy::Settings,
-    /// What decides which nodes go.
+    /// The policy that decides which nodes go.
     pub(super) evicting: Evicting,
-    /// What the states of all processes hold.
+    /// The contents of the states of all processes.
     pub(super) stored: &'a Stored,
-    /// What the threads of the run share.
+    /// The parts that the threads of the run share.
     pub(super) parts: Parts,
     /// Takes decisions, with the epoch at which they take effect.
     pub(super) decisions: Sender<(Epoch, Decided)>,
-    /// What is asked of the run.
+    /// The requests to the run.
     pub(super) requests: Receiver<Request>,
     /// Which worker reads which source.
     pub(super) lanes: Lanes,
     /// Of each worker of this process, what takes orders for its lanes.
     pub(super) lane_orders: Vec<Sender<(usize, LaneOrder)>>,
-    /// Whether the run ends when nothing is left to take in.
+    /// True when the run ends when nothing is left to take in.
     pub(super) until_idle: bool,
     /// Which process this is.
     pub(super) member: Member,
-    /// How commits are agreed on.
+    /// The way that commits are agreed on.
     pub(super) agreed: Agreed,
 }
 
@@ -574,7 +574,7 @@ struct Going<'e> {
     retired: &'e [NodeId],
 }
 
-/// What decisions are taken from: changes of one epoch, of all processes.
+/// The changes of one epoch, of all processes, that decisions are taken from.
 struct Told<'e> {
     nodes: &'e [NewNode],
     cells: &'e Net<(NodeId, CellId)>,

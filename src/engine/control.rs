@@ -1,4 +1,4 @@
-//! What may be asked of a running engine: sources added, paused, resumed and removed.
+//! Requests to a running engine: sources are added, paused, resumed and removed.
 //!
 //! ```text
 //! handle --(order, where the answer goes)--> committer --> one transaction with the epoch --> lanes, board, answer
@@ -25,7 +25,7 @@ use crate::store::{Batch, Table};
 /// Why an order was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// What was named gives no source.
+    /// The name that was given is no source.
     #[error(transparent)]
     Source(#[from] IngestError),
     /// There is no such source in this run.
@@ -39,9 +39,9 @@ pub enum ControlError {
     State {
         /// The source.
         uri: String,
-        /// What it does, in words.
+        /// Its state, in words.
         state: &'static str,
-        /// What was asked for, in words.
+        /// The request, in words.
         asked: &'static str,
     },
     /// A source without an end, or one that came later, does not fit a run in lock-step.
@@ -116,7 +116,7 @@ impl Decisions {
         Decisions(decided)
     }
 
-    /// Whether nothing was decided.
+    /// Returns true when nothing was decided.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -164,7 +164,7 @@ impl Decisions {
     }
 }
 
-/// What a source does after a decision.
+/// Returns what a source does after a decision.
 fn after(decision: SourceDecision) -> SourceState {
     match decision {
         SourceDecision::Added | SourceDecision::Resumed => SourceState::Waiting,

@@ -1,4 +1,4 @@
-//! What happens in a run, told to whoever listens.
+//! The events of a run, told to whoever listens.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const REMEMBERED: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
-    /// What the state held is back in memory and checked.
+    /// The contents of the state are back in memory and checked.
     Restored {
         /// The epoch it was committed at.
         epoch: u64,

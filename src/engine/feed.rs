@@ -13,7 +13,7 @@ use crate::state::view::View;
 use crate::state::{State, StateError};
 use crate::train::feed::{Delta, Feed, FeedError};
 
-/// How often a state that another process writes is looked at.
+/// The interval at which a state that another process writes is looked at.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Reads a state for the trainer.
@@ -21,7 +21,7 @@ pub struct StateFeed {
     state: State,
     /// The run that writes the state, when it is this process; else the state is looked at again and again.
     run: Option<Arc<Lifecycle>>,
-    /// Whether to wait for what another process adds.
+    /// True when the feed waits for what another process adds.
     follow: bool,
 }
 

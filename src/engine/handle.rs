@@ -19,7 +19,7 @@ use super::report::Report;
 use super::status::{EpochStatus, QueueStatus, StageStatus, Status, Totals, TrainerStatus};
 use crate::config::Config;
 
-/// How often a request that waits looks whether the run is over.
+/// The interval at which a request that waits looks whether the run is over.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A running engine. Dropping it stops the run and waits for its end.
@@ -128,12 +128,12 @@ impl RunHandle {
         }
     }
 
-    /// What the trainer does.
+    /// Returns what the trainer does.
     pub fn trainer(&self) -> TrainerStatus {
         self.parts.status_of_trainer()
     }
 
-    /// What happens: the last events so far, then all that come, then the end of the channel with the run's. The channel is bounded, and the run does not wait for whoever
+    /// Returns what happens: the last events so far, then all that come, then the end of the channel with the run's. The channel is bounded, and the run does not wait for whoever
     /// listens: one who does not keep up misses some, which [`Status::events_missed`] counts.
     pub fn events(&self) -> Receiver<Event> {
         self.parts.events.listen()
@@ -193,7 +193,7 @@ impl RunHandle {
     /// Waits for the end of the run: with `until_idle` until all is taken in, else until it is [stopped](RunHandle::stop).
     ///
     /// # Errors
-    /// What the run failed with. A source that failed is in the report.
+    /// The error that the run failed with. A source that failed is in the report.
     pub fn join(mut self) -> anyhow::Result<Report> {
         let Some(thread) = self.thread.take() else { return Err(anyhow!("the run was joined before")) };
         thread.join().map_err(|_| anyhow!("the engine panicked; its message is above"))?

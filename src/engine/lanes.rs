@@ -31,7 +31,7 @@ pub struct Waiting {
     pub position: u64,
 }
 
-/// What a lane is told about a source while it runs.
+/// An order about a source to the lane that reads it.
 #[derive(Clone, Debug)]
 pub enum LaneOrder {
     /// Read it.
@@ -42,7 +42,7 @@ pub enum LaneOrder {
 
 /// Where lanes tell what they do, and how they read.
 pub struct Surroundings<'a> {
-    /// How videos are read.
+    /// The settings of reading videos.
     pub ingest: &'a kinetograph_pipelines::Settings,
     /// Frames of a segment.
     pub segment_frames: u64,
@@ -93,7 +93,7 @@ struct Open {
     connection: Option<Connection>,
     /// Frames that were dropped before this connection.
     dropped_before: u64,
-    /// Whether its part of this epoch is complete.
+    /// True when its part of this epoch is complete.
     done: bool,
 }
 
@@ -107,7 +107,7 @@ struct Connection {
     last_ns: u64,
 }
 
-/// What a lane did when it was asked for frames.
+/// A lane's answer when it is asked for frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Took {
     /// Some frames; there may be more.

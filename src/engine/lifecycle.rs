@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// It waits for the other processes, and finds its sources.
     Opening,
-    /// What the state holds is brought back into memory and checked.
+    /// The contents of the state are brought back into memory and checked.
     Restoring,
     /// It takes in what comes.
     Running,

@@ -1,11 +1,11 @@
-//! What a run is asked to do.
+//! The options of a run.
 
 use std::path::PathBuf;
 
 #[cfg(feature = "ingest")]
 use super::cluster::place::ClusterOptions;
 
-/// What a run is asked to do.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Paths, globs, folders and URIs.

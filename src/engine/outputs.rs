@@ -1,4 +1,4 @@
-//! What one worker's share of an epoch of a run holds, and how it is gathered where it is kept.
+//! One worker's share of an epoch of a run, and the gathering of it where it is kept.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use timely::dataflow::operators::vec::Filter;
 use super::member::Member;
 use crate::epoch::{Changes, Gathered, Home, Net, settle};
 
-/// What a source gave in an epoch.
+/// The part of an epoch that one source gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
     /// The source.
@@ -57,7 +57,7 @@ pub struct EpochOutputs {
     pub tallies: Vec<(SourceId, Tally)>,
     /// Stills: source, frame, JPEG.
     pub stills: Vec<(SourceId, u64, Arc<[u8]>)>,
-    /// What changes in the graph.
+    /// The changes in the graph.
     pub changes: Changes,
     /// Nodes of this process that were taken back; filled where several processes run one graph.
     pub retired: Vec<NodeId>,
@@ -65,7 +65,7 @@ pub struct EpochOutputs {
     pub everywhere: Everywhere,
 }
 
-/// What decisions are taken from, of all processes.
+/// The inputs of decisions, of all processes.
 #[derive(Debug, Default)]
 pub struct Everywhere {
     /// New nodes with their vectors.
@@ -106,7 +106,7 @@ impl EpochOutputs {
         settle(&mut self.everywhere.lists);
     }
 
-    /// Whether the epoch changed nothing at all.
+    /// Returns true when the epoch changed nothing at all.
     pub fn is_empty(&self) -> bool {
         self.slices.is_empty()
             && self.nodes.is_empty()
@@ -120,9 +120,9 @@ impl EpochOutputs {
 pub struct Share {
     /// The epoch.
     pub epoch: Epoch,
-    /// What this worker's part of the dataflow changed in it.
+    /// The changes of this worker's part of the dataflow in it.
     pub outputs: EpochOutputs,
-    /// Whether this worker had nothing left to read in it.
+    /// True when this worker had nothing left to read in it.
     pub exhausted: bool,
 }
 
@@ -132,7 +132,7 @@ impl AsMut<Changes> for EpochOutputs {
     }
 }
 
-/// What changes after epoch `start`, which is in the stores, goes to process 0.
+/// Returns what changes after epoch `start`, which is in the stores, goes to process 0.
 fn to_first<'s, D: ExchangeData>(
     collection: VecCollection<'s, Epoch, D, Diff>,
     start: Epoch,

@@ -10,7 +10,7 @@ use super::lifecycle::Lifecycle;
 use super::status::TrainerStatus;
 use super::tallies::Tallies;
 
-/// What the threads of a run, and whoever holds its handle, know of it.
+/// The parts of a run that its threads, and whoever holds its handle, share.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// Its phase and its last committed epoch.
@@ -32,7 +32,7 @@ impl Parts {
         *self.trainer.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
-    /// What the trainer does.
+    /// Returns what the trainer does.
     pub fn status_of_trainer(&self) -> TrainerStatus {
         *self.trainer.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a run did, for `--report` and the summary.
+//! The report of a run, for `--report` and the summary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ pub struct FailedSource {
     pub reason: String,
 }
 
-/// What a run did and what the state holds after it. Counts are over the life of the state unless said otherwise.
+/// The report of a run: what it did, and what the state holds after it. Counts are over the life of the state unless said otherwise.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Frames that went through the vision code.
@@ -60,7 +60,7 @@ pub struct Report {
     pub forgotten: u64,
     /// Nodes that the graph holds at most, by the setting or by the machine's memory.
     pub budget: u64,
-    /// How rows are kept for the product of neighbours.
+    /// The storage of rows for the product of neighbours.
     pub kept_rows: Option<String>,
     /// Child clusters.
     pub clusters: u64,
@@ -109,7 +109,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What `state` holds after a run over the sources in `named`; a node has at most `k` neighbours.
+    /// Returns what `state` holds after a run over the sources in `named`; a node has at most `k` neighbours.
     ///
     /// # Errors
     /// [`StateError`] when it cannot be read.

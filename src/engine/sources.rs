@@ -61,7 +61,7 @@ impl Enlisted {
         state.commit(&batch)
     }
 
-    /// What tells these sources, and all that `state` knows, from others.
+    /// Returns what tells these sources, and all that `state` knows, from others.
     ///
     /// # Errors
     /// [`StateError`] when the state cannot be read.

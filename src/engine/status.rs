@@ -12,7 +12,7 @@ pub struct Status {
     pub state: String,
     /// The phase of its life.
     pub phase: Phase,
-    /// Whether nothing is read, decided or waited for.
+    /// True when nothing is read, decided or waited for.
     pub idle: bool,
     /// Why it failed, if it did.
     pub fault: Option<String>,
@@ -67,9 +67,9 @@ pub struct StageStatus {
 pub struct QueueStatus {
     /// `frames` (decoded, not taken), `epochs` (begun, not committed) or `requests` (asked for, not durable).
     pub queue: String,
-    /// What waits in it.
+    /// The number of things that wait in it.
     pub length: u64,
-    /// What may wait in it.
+    /// The number of things that may wait in it.
     pub capacity: u64,
 }
 
@@ -89,7 +89,7 @@ pub struct EpochStatus {
 /// A trainer as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerStatus {
-    /// What it does.
+    /// Its state.
     pub state: TrainerState,
     /// Steps over the life of the state's trainer.
     pub steps: u64,
@@ -97,7 +97,7 @@ pub struct TrainerStatus {
     pub loss: Option<f64>,
 }
 
-/// What a trainer does.
+/// The state of a trainer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainerState {

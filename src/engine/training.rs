@@ -5,7 +5,7 @@ pub use with_libtorch::{Training, start};
 #[cfg(not(feature = "train"))]
 pub use without_libtorch::{Training, start};
 
-/// What a training came to.
+/// The result of a training.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trained {
     /// Steps over the life of the state's trainer.
@@ -55,7 +55,7 @@ mod with_libtorch {
     }
 
     impl Training {
-        /// Whether it has ended.
+        /// Returns true when it has ended.
         pub fn is_finished(&self) -> bool {
             self.thread.is_finished()
         }
@@ -73,7 +73,7 @@ mod with_libtorch {
         /// Ends it after the step it is in, with a checkpoint.
         ///
         /// # Errors
-        /// What it failed with.
+        /// The error it failed with.
         pub fn join(self) -> anyhow::Result<Trained> {
             self.stop.store(true, Ordering::Relaxed);
             let summary = self.thread.join().map_err(|_| anyhow!("the trainer panicked"))??;

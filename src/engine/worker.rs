@@ -26,28 +26,28 @@ use crate::config::engine::EngineSettings;
 use crate::epoch::Gathered;
 use crate::state::stored::{Decided, Stored};
 
-/// How long a worker sleeps when no frame is ready and nobody wakes it.
+/// The time that a worker sleeps when no frame is ready and nobody wakes it.
 const REST: Duration = Duration::from_millis(5);
 /// The same when nothing is left to read.
 const LONG_REST: Duration = Duration::from_millis(250);
 
-/// What all workers of a run share.
+/// The parts that all workers of a run share.
 pub struct Crew {
-    /// What the dataflow runs by.
+    /// The settings of the dataflow.
     pub plan: Plan,
-    /// How epochs are cut.
+    /// The settings of epochs.
     pub settings: EngineSettings,
-    /// How videos are read.
+    /// The settings of reading videos.
     pub ingest: kinetograph_pipelines::Settings,
     /// Lock-step epochs.
     pub batch: bool,
     /// Which process this is.
     pub member: Member,
-    /// What the store holds, as of epoch `start`: once for each worker, which lets go of it when it has taken its part.
+    /// The contents of the store as of epoch `start`: once for each worker, which lets go of it when it has taken its part.
     pub stored: Mutex<Vec<Arc<Stored>>>,
     /// The last committed epoch at the start.
     pub start: Epoch,
-    /// What the threads of the run share.
+    /// The parts that the threads of the run share.
     pub parts: Parts,
     /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
     pub last_seen: BTreeMap<SourceId, u64>,
@@ -204,7 +204,7 @@ fn decide(crew: &Crew, committed: Epoch, inputs: &mut Deciding) {
     inputs.settle(committed + crew.settings.decision_delay_epochs + 1);
 }
 
-/// What a worker reads into: an epoch of the dataflow.
+/// The epoch of the dataflow that a worker reads into.
 struct Reading<'w> {
     crew: &'w Crew,
     epoch: Epoch,

@@ -14,7 +14,7 @@ use super::table::Tsv;
 use crate::collections::{Collection, Context, Export};
 use crate::recompute::Rules;
 
-/// What an export was made of and by; also tells a former export from any other folder.
+/// The mark of what an export was made of and by; also tells a former export from any other folder.
 pub(crate) const MARK: &str = "export.json";
 /// Version of an export's layout.
 const LAYOUT: u32 = 1;
@@ -39,7 +39,7 @@ pub struct Exported {
 }
 
 impl Exported {
-    /// What was counted under `name` in the tables of derived collections.
+    /// Returns what was counted under `name` in the tables of derived collections.
     pub fn count(&self, name: &str) -> usize {
         self.tables.get(name).copied().unwrap_or_default()
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Exported {
     }
 }
 
-/// What `export.json` says.
+/// The contents of `export.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     kinetograph_export: u32,
@@ -98,7 +98,7 @@ pub(crate) struct Node {
     pub(crate) region: PixelBox,
 }
 
-/// What a derived collection adds to `nodes.tsv`.
+/// The columns that a derived collection adds to `nodes.tsv`.
 pub(crate) struct Column {
     name: &'static str,
     /// What stands in the row of a node; `None` when the collection lacks it.

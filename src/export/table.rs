@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use super::folder::Folder;
 
-/// What may not stand in a field as it is.
+/// The characters that may not stand in a field as they are.
 const ENDING: [char; 4] = ['\\', '\t', '\n', '\r'];
 
 /// A table being written.

@@ -1,4 +1,4 @@
-//! What a request names, in the state as it is.
+//! The nodes that a request names, in the state as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::state::view::View;
 /// Names listed in a message.
 const LISTED: usize = 20;
 
-/// What is to be forgotten.
+/// The things to be forgotten.
 #[derive(Clone, Debug, Default)]
 pub struct Chosen {
     /// Nodes.
@@ -26,7 +26,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// What `what` names in `view`; `place` names the state in messages. Nothing is an answer, too, where a source that
+    /// Returns what `what` names in `view`; `place` names the state in messages. Nothing is an answer, too, where a source that
     /// is named was forgotten before; of a node that was, nothing is left to know it by.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Chosen {
         }
     }
 
-    /// Whether it names nothing.
+    /// Returns true when it names nothing.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.sources.is_empty() && self.stills.is_empty()
     }
@@ -102,7 +102,7 @@ fn of_node(view: &View<'_>, nodes: &Nodes, node: NodeId, place: &str) -> Result<
     })
 }
 
-/// What was committed at or before `until_s`. Sources stay known: their frames are not taken again.
+/// Returns what was committed at or before `until_s`. Sources stay known: their frames are not taken again.
 fn of_age(view: &View<'_>, nodes: &Nodes, until_s: u64) -> Result<Chosen, ForgetError> {
     let mut epochs = BTreeSet::new();
     let mut slices: BTreeMap<SourceId, Vec<(u64, u64)>> = BTreeMap::new();

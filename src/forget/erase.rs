@@ -1,4 +1,4 @@
-//! What follows the transaction: the trainer's files, and the data file itself.
+//! The files after the transaction: the trainer's, and the data file itself.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a state's history says of nodes: nothing more of those that are forgotten.
+//! The history of a state, as it says of nodes: nothing more of those that are forgotten.
 
 use super::Chosen;
 use crate::state::view::View;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How many threads there are work for.
+/// Returns the number of threads work for.
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

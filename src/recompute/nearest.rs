@@ -35,7 +35,7 @@ const LOOKERS: usize = 128;
 /// Rows laid side by side at a time: with 512 values each they stay in a core's cache.
 const ROWS: usize = 64;
 
-/// Whether `a` and `b` may be neighbours.
+/// Returns true when `a` and `b` may be neighbours.
 pub fn eligible(a: &Member, b: &Member, separation_ns: u64) -> bool {
     a.id.track() != b.id.track()
         && (a.id.source() != b.id.source() || a.pts_ns.abs_diff(b.pts_ns) > separation_ns)

@@ -1,4 +1,4 @@
-//! What follows from the lists, from scratch and the plain way. Nodes are numbered by their place in the ascending order of ids.
+//! The relations that follow from the lists, from scratch and the plain way. Nodes are numbered by their place in the ascending order of ids.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use kinetograph_dataflows::index::partition::probes::Probes;
 use kinetograph_dataflows::settings::GraphSettings;
 use serde::{Deserialize, Serialize};
 
-/// What the graph over given vectors and a given codebook depends on.
+/// The rules that a graph over given vectors and a given codebook depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
@@ -12,9 +12,9 @@ pub struct Rules {
     pub k: usize,
     /// Two nodes of one source may be neighbours when their frames are further apart than this, nanoseconds.
     pub separation_ns: u64,
-    /// How many cells a node probes at most, its own included; at least 1.
+    /// The largest number of cells that a node probes, its own included; at least 1.
     pub nprobe: usize,
-    /// How many times as far as the own cell's centroid the others' may be; 0 for any distance.
+    /// The largest distance of the others' centroids as a multiple of that of the own cell's; 0 for any distance.
     pub probe_within: f64,
     /// The smallest child cluster.
     pub min_cluster: usize,

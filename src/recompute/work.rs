@@ -1,4 +1,4 @@
-//! What recomputes work on: the inputs of a graph, and what one has left for the next.
+//! The work of recomputes: the inputs of a graph, and what one has left for the next.
 
 use std::collections::BTreeMap;
 

@@ -22,7 +22,7 @@ impl Digest {
         self.0 = self.0.wrapping_add(digest);
     }
 
-    /// What [`Digest::add`] adds for the record (`key`, `value`).
+    /// Returns what [`Digest::add`] adds for the record (`key`, `value`).
     pub fn of_record(key: &[u8], value: &[u8]) -> u128 {
         let mut record = Vec::with_capacity(8 + key.len() + value.len());
         record.extend_from_slice(&(key.len() as u64).to_le_bytes());

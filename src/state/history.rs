@@ -20,7 +20,7 @@ use crate::store::{Batch, Snapshot, StoreError, Table, Visit};
 #[cfg(test)]
 mod tests;
 
-/// What a key held before an epoch.
+/// The value of a key before an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Before {
     /// It was not there.
@@ -31,11 +31,11 @@ pub enum Before {
     Gone(u128),
 }
 
-/// What one epoch replaced, by table number and key.
+/// The values that one epoch replaced, by table number and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced(pub(super) BTreeMap<(u8, Vec<u8>), Before>);
 
-/// What of a change is kept.
+/// The part of a change that is kept.
 enum Kept {
     Record,
     Digest,
@@ -122,7 +122,7 @@ pub fn unsettled(view: &View<'_>, from: u64) -> Result<BTreeSet<u64>, StateError
     Ok(replaced.into_iter().filter(|(_, replaced)| whole(replaced)).map(|(epoch, _)| epoch).collect())
 }
 
-/// What makes the state in `view` what it was at `epoch`: everything since is undone and no longer known.
+/// Returns what makes the state in `view` what it was at `epoch`: everything since is undone and no longer known.
 ///
 /// # Errors
 /// [`StateError`] when the store cannot be read, or something that went since is gone for good.
@@ -167,7 +167,7 @@ pub fn since(view: &View<'_>) -> Result<u64, StateError> {
     Ok(view.epochs(Table::Log)?.iter().rev().find(lost).copied().unwrap_or(0))
 }
 
-/// What the keys that changed after an epoch held at it.
+/// The values, at an epoch, of the keys that changed after it.
 #[derive(Debug, Default)]
 struct Past(BTreeMap<(Table, Vec<u8>), Before>);
 
@@ -284,7 +284,7 @@ impl Snapshot for Rewound<'_> {
 }
 
 impl View<'_> {
-    /// What each epoch from `from` on replaced.
+    /// Returns what each epoch from `from` on replaced.
     ///
     /// # Errors
     /// See [`View::epoch`].

@@ -41,7 +41,7 @@ impl KeptSince {
         KeptSince(all)
     }
 
-    /// Whether the records of `table` are kept as of `epoch`.
+    /// Returns true when the records of `table` are kept as of `epoch`.
     pub fn has(&self, table: Table, epoch: u64) -> bool {
         self.0.get(&(table as u8)).is_some_and(|since| *since <= epoch)
     }
@@ -71,7 +71,7 @@ impl View<'_> {
         Ok(self.meta(key::COLLECTIONS)?.unwrap_or_default())
     }
 
-    /// Whether the state keeps a collection as of this epoch.
+    /// Returns true when the state keeps a collection as of this epoch.
     ///
     /// # Errors
     /// See [`View::epoch`].

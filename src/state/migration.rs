@@ -49,7 +49,7 @@ fn record(table: Table, key: &[u8], value: &[u8]) -> Result<Rewritten, String> {
     Ok(Some((key, value)))
 }
 
-/// What an epoch replaced, with the keys of format 3.
+/// Returns what an epoch replaced, with the keys of format 3.
 fn history(value: &[u8]) -> Result<Vec<u8>, String> {
     let Replaced(replaced) = postcard::from_bytes(value).map_err(|error| {
         format!(

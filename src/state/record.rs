@@ -24,7 +24,7 @@ pub struct Format {
 pub struct Shard {
     /// Counted from 0.
     pub process: u32,
-    /// How many there are.
+    /// Number of processes.
     pub of: u32,
 }
 
@@ -37,7 +37,7 @@ impl Shard {
         Shard { process: source.0 % of.max(1), of }
     }
 
-    /// Whether `source` belongs to this one.
+    /// Returns true when `source` belongs to this one.
     pub fn has(self, source: SourceId) -> bool {
         Shard::of_source(source, self.of) == self
     }
@@ -52,12 +52,12 @@ pub struct MadeWith {
     pub space: String,
 }
 
-/// How a state's runs keep rows for the product of neighbours. Nothing in the graph depends on it.
+/// The storage of rows for the product of neighbours in a state's runs. Nothing in the graph depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptRows {
     /// The way.
     pub storage: Storage,
-    /// Whether a measurement chose it.
+    /// True when a measurement chose it.
     pub measured: bool,
     /// The instructions of the processor it was chosen for.
     pub kernel: String,
@@ -83,13 +83,13 @@ pub struct SourceRecord {
     pub fingerprint: String,
     /// Frames committed: the next frame to take.
     pub position: u64,
-    /// Whether its end was committed.
+    /// True when its end was committed.
     pub ended: bool,
     /// Why it ended early.
     pub failure: Option<String>,
-    /// What was seen in it.
+    /// The counts of what was seen in it.
     pub counts: Counts,
-    /// Whether it was forgotten: only its address and fingerprint are left, so that it is not taken in again.
+    /// True when it was forgotten: only its address and fingerprint are left, so that it is not taken in again.
     pub forgotten: bool,
 }
 
@@ -121,7 +121,7 @@ pub struct Connection {
     pub ended: Option<String>,
 }
 
-/// What was missed of a live source between two connections.
+/// A gap: the time that was missed of a live source between two connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The source.
@@ -134,7 +134,7 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// What was counted in a source.
+/// The counts of a source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Frames that went through the vision code.
@@ -182,7 +182,7 @@ pub struct NodeRecord {
     pub epoch: u64,
 }
 
-/// What arrived in an epoch, and what was decided from it.
+/// The log of an epoch: what arrived in it, and what was decided from it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochLog {
     /// Frames taken, source by source: first, and one past the last.
@@ -197,7 +197,7 @@ pub struct EpochLog {
     pub committed_s: u64,
 }
 
-/// What was forgotten and may still lie in free pages of the data file or in checkpoints.
+/// The forgotten nodes that may still lie in free pages of the data file or in checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erasing {
     /// The nodes.

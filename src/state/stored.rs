@@ -1,4 +1,4 @@
-//! What a run starts from: nodes, lists, decisions and classes as the store has them. No distance is computed.
+//! The stored graph that a run starts from: nodes, lists, decisions and classes. No distance is computed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::state::view::View;
 use crate::state::{State, StateError};
 use crate::store::Table;
 
-/// What the store holds at the start.
+/// The contents of the store at the start.
 #[derive(Default)]
 pub struct Stored {
     /// Nodes with their lists.
@@ -26,7 +26,7 @@ pub struct Stored {
     pub classes: Arc<HashMap<NodeId, ClassId>>,
 }
 
-/// What was decided from a closed epoch; it takes effect some epochs later.
+/// A decision that was taken from a closed epoch; it takes effect some epochs later.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decided {
     /// A change of the codebook, with its place among those of its epoch.
@@ -36,7 +36,7 @@ pub enum Decided {
 }
 
 impl Stored {
-    /// What of this the process that keeps `shard` gives the dataflow. Decisions are given by process 0, which also has all
+    /// Returns what of this the process that keeps `shard` gives the dataflow. Decisions are given by process 0, which also has all
     /// labels of classes.
     pub fn of_shard(&self, shard: Shard) -> Stored {
         let first = shard.process == 0;

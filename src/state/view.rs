@@ -61,7 +61,7 @@ impl<'s> View<'s> {
         self.scan(table, &space, &mut |key, value| key.starts_with(&space) && visit(key, value))
     }
 
-    /// What it reads.
+    /// Returns what it reads.
     pub(super) fn into_snapshot(self) -> Box<dyn Snapshot + 's> {
         self.snapshot
     }
@@ -135,7 +135,7 @@ impl<'s> View<'s> {
         bytes.map(|bytes| decode(&bytes, Table::Meta, &self.place)).transpose()
     }
 
-    /// How its vectors are kept.
+    /// Returns how its vectors are kept.
     ///
     /// # Errors
     /// See [`View::epoch`].
@@ -229,7 +229,7 @@ impl<'s> View<'s> {
         Ok(keys)
     }
 
-    /// What was missed of live sources, by source and time.
+    /// Returns what was missed of live sources, by source and time.
     ///
     /// # Errors
     /// See [`View::epoch`].
@@ -375,7 +375,7 @@ impl<'s> View<'s> {
         Ok(told.filter(|(effective, nodes)| *effective > now && !nodes.is_empty()).collect())
     }
 
-    /// What arrived in each epoch from `from` on.
+    /// Returns what arrived in each epoch from `from` on.
     ///
     /// # Errors
     /// See [`View::epoch`].
@@ -386,7 +386,7 @@ impl<'s> View<'s> {
         })
     }
 
-    /// What changed for the trainer in each epoch from `from` on.
+    /// Returns what changed for the trainer in each epoch from `from` on.
     ///
     /// # Errors
     /// See [`View::epoch`].
@@ -416,7 +416,7 @@ impl<'s> View<'s> {
         Ok(self.snapshot.get(Table::Stills, &key::still(rank, source, seq))?)
     }
 
-    /// How many records `table` has, and their digest.
+    /// Returns how many records `table` has, and their digest.
     ///
     /// # Errors
     /// See [`View::epoch`].
@@ -484,7 +484,7 @@ impl<'s> View<'s> {
         self.collect_while(table, from, |_| true, read)
     }
 
-    /// What `read` makes of the records from the key `from` on, for as long as keys are `wanted`.
+    /// Returns what `read` makes of the records from the key `from` on, for as long as keys are `wanted`.
     fn collect_while<T, C: FromIterator<T>>(
         &self,
         table: Table,
@@ -518,7 +518,7 @@ impl<'s> View<'s> {
     }
 }
 
-/// Whether digests cover the space in front of the keys of `table`; `None` when keys have none.
+/// Returns whether digests cover the space in front of the keys of `table`; `None` when keys have none.
 fn space_in_digest(table: Table) -> Option<bool> {
     each_collection!(C => {
         if table == C::TABLE {

@@ -11,9 +11,9 @@ pub const EPOCH: &[u8] = b"epoch";
 pub const SETTINGS: &[u8] = b"settings";
 /// The embedding space that vectors and lists are in now, its name by its number.
 pub const SPACE: &[u8] = b"space";
-/// How the values of vectors are kept; where it is absent, in single precision.
+/// The precision that vectors are kept in; where it is absent, single precision.
 pub const PRECISION: &[u8] = b"precision";
-/// How rows are kept for the product of neighbours, and whether that was measured; absent before the first run of a version that measures.
+/// The storage of rows for the product of neighbours, and whether that was measured; absent before the first run of a version that measures.
 pub const KEPT_ROWS: &[u8] = b"kept rows";
 /// Counters over the life of the state.
 pub const TOTALS: &[u8] = b"totals";
@@ -26,7 +26,7 @@ pub const COLLECTIONS: &[u8] = b"collections";
 /// Which shard of a graph this is; absent when it is the whole.
 pub const SHARD: &[u8] = b"shard";
 
-/// What was forgotten and is still to be erased outside the tables; absent when there is nothing.
+/// The forgotten nodes that are still to be erased outside the tables; absent when there is nothing.
 pub const ERASING: &[u8] = b"erasing";
 
 /// The number of the embedding space in keys. A state has one space until it moves to a better embedder.

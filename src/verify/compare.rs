@@ -1,11 +1,11 @@
-//! What is stored beside what was computed again.
+//! A comparison of what is stored with what was computed again.
 
 use super::{Check, read};
 use crate::collections::{Collection, Labels, canonical};
 use crate::state::StateError;
 use crate::state::view::View;
 
-/// Whether the records of a collection are those that are `right`, which ascend by key.
+/// Returns whether the records of a collection are those that are `right`, which ascend by key.
 pub(super) fn compare<C: Collection>(
     view: &View<'_>,
     right: &[(C::Key, C::Value)],
@@ -28,7 +28,7 @@ pub(super) fn compare<C: Collection>(
 /// The records of a collection, as they are looked at.
 struct Compared<'r, C: Collection> {
     right: &'r [(C::Key, C::Value)],
-    /// Whether there is a record to each of those.
+    /// For each of those, true when there is a record.
     seen: Vec<bool>,
     checked: usize,
     /// Records that are not right, with the place of the right one.

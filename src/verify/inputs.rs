@@ -1,4 +1,4 @@
-//! What the graph is derived from: nodes, crops, vectors and the codebook, each checked against the others.
+//! The inputs that the graph is derived from: nodes, crops, vectors and the codebook, each checked against the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -106,7 +106,7 @@ pub(crate) fn crops(
     Ok((good, check))
 }
 
-/// What is wrong with a crop, in words, and whether it can be read all the same.
+/// Returns what is wrong with a crop, in words, and whether it can be read all the same.
 fn unlike_a_crop(jpeg: &[u8]) -> Option<(bool, String)> {
     match ImageReader::with_format(Cursor::new(jpeg), ImageFormat::Jpeg).into_dimensions() {
         Ok((CROP_PX, CROP_PX)) => None,
@@ -160,7 +160,7 @@ pub(crate) fn embedded(
     Ok(())
 }
 
-/// What is wrong with vectors, given the crops of their nodes.
+/// Returns what is wrong with vectors, given the crops of their nodes.
 fn unlike(crops: &[(NodeId, Vec<u8>)], vectors: &Vectors, embed: &Embed<'_>) -> anyhow::Result<Vec<String>> {
     let found = embed(&crops.iter().map(|(_, jpeg)| jpeg.as_slice()).collect::<Vec<_>>())?;
     let length = found.len() / crops.len();

@@ -1,4 +1,4 @@
-//! What a verification found, in words.
+//! The findings of a verification, in words.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 /// So many differences of a collection are told in words; the rest is counted.
 const TOLD: usize = 5;
 
-/// What was found in one collection.
+/// The findings in one collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The collection.
@@ -42,7 +42,7 @@ impl Check {
     }
 }
 
-/// What was found in a state.
+/// The findings in a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The epoch that was looked at.
@@ -61,7 +61,7 @@ impl Report {
         self.checks.push(check);
     }
 
-    /// What was found in `collection`; `None` when it was not looked at.
+    /// Returns what was found in `collection`; `None` when it was not looked at.
     pub fn check(&self, collection: &str) -> Option<&Check> {
         self.checks.iter().find(|c| c.collection == collection)
     }

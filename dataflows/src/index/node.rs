@@ -1,4 +1,4 @@
-//! What the graph knows of a node, and the plain values its collections hold.
+//! A node as the graph knows it, and the plain values that its collections hold.
 
 use std::sync::Arc;
 

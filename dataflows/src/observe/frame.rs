@@ -1,4 +1,4 @@
-//! What comes in from a video: one decoded picture.
+//! The input from a video: one decoded picture.
 
 use std::sync::Arc;
 

@@ -267,7 +267,7 @@ fn same_size(a: &Pyramid, b: &Pyramid) -> bool {
     size(a) == size(b)
 }
 
-/// What moves between two pictures of one size.
+/// Returns what moves between two pictures of one size.
 fn between(settings: &Settings, earlier: &Pyramid, later: &Pyramid, frame: &Frame) -> Mined {
     let mut mined = Mined::rejected(Rejection::Cut);
     if difference(earlier, later) > settings.cut_difference {

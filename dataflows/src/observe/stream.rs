@@ -1,4 +1,4 @@
-//! What goes into the vision code and comes out of it, and what holds for all its stages.
+//! The input and output of the vision code, and what holds for all its stages.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ pub enum Seen {
     Frame {
         /// The frame.
         frame: Frame,
-        /// Whether what it leads to was committed before a restart: the vision state must see it, nothing is emitted.
+        /// True when what it leads to was committed before a restart: the vision state must see it, nothing is emitted.
         replayed: bool,
     },
     /// No more frames of this source.

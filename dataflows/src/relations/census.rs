@@ -1,4 +1,4 @@
-//! What stands out: the node that joins the most clusters, the one with the most pairs, and how much of the graph is in
+//! The census tells what stands out: the node that joins the most clusters, the one with the most pairs, and how much of the graph is in
 //! one class. A limit for pairs is [`max_pairs_per_node`](super::clusters::Settings::max_pairs_per_node).
 
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ pub fn census<'g>(
     }
 }
 
-/// What comes most often, with how often, and how many there are in all.
+/// Returns what comes most often, with how often, and how many there are in all.
 fn most<T: Copy + Eq + Hash + Ord>(all: impl Iterator<Item = T>) -> (Option<(T, usize)>, usize) {
     let mut counts: HashMap<T, usize> = HashMap::new();
     all.for_each(|one| *counts.entry(one).or_default() += 1);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use kinetograph_dataflows::time::Epoch;
 
-/// What the processes have said so far.
+/// The messages of the processes so far.
 #[derive(Debug)]
 pub(super) struct Agreement {
     processes: Vec<Process>,
@@ -28,7 +28,7 @@ struct Process {
     quiet: u64,
 }
 
-/// What follows from what was said.
+/// The conclusion from what was said.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
     /// All epochs up to this one are committed by all.
@@ -61,7 +61,7 @@ impl Agreement {
         of.durable = of.durable.max(epoch);
     }
 
-    /// What is new since the last time.
+    /// Returns what is new since the last time.
     pub(super) fn news(&mut self) -> News {
         let closed = self.processes.iter().map(|process| process.closed).min().unwrap_or(self.announced);
         let durable = self.processes.iter().map(|process| process.durable).min().unwrap_or(closed);
@@ -85,7 +85,7 @@ impl Agreement {
         news
     }
 
-    /// Whether every process had nothing to do for more than so many epochs, all of them committed.
+    /// Returns true when every process had nothing to do for more than so many epochs, all of them committed.
     pub(super) fn idle(&self, quiet: u64) -> bool {
         self.processes.iter().all(|process| process.quiet > quiet && process.closed >= self.announced)
             && self.written.is_empty()

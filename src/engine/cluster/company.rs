@@ -13,7 +13,7 @@ use crate::engine::sources::{Enlisted, enlist};
 use crate::state::State;
 use crate::store::remote::{RemoteStore, Server};
 
-/// What a run starts with.
+/// The processes and sources that a run starts with.
 pub(in crate::engine) struct Company {
     /// The sources, of all processes.
     pub(in crate::engine) enlisted: Enlisted,
@@ -25,18 +25,18 @@ pub(in crate::engine) struct Company {
     pub(in crate::engine) server: Option<Server>,
 }
 
-/// What a process asks of the run that it wants to be part of.
+/// The wishes of a process that wants to be part of a run.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Asked<'a> {
     /// Its state.
     pub(in crate::engine) state: &'a State,
     /// Its settings.
     pub(in crate::engine) config: &'a Config,
-    /// What the run is to do.
+    /// The options of the run.
     pub(in crate::engine) options: &'a Options,
     /// Which process it is.
     pub(in crate::engine) member: Member,
-    /// Whether its state never ran.
+    /// True when its state never ran.
     pub(in crate::engine) new: bool,
     /// The embedding space.
     pub(in crate::engine) space: &'a str,
@@ -109,7 +109,7 @@ fn serve(state: &State, process: usize, address: &str) -> Result<Server, Cluster
     Server::start(listener, state.store()).map_err(listen)
 }
 
-/// What must be the same everywhere, for the same log to give the same graph.
+/// Returns what must be the same everywhere, for the same log to give the same graph.
 fn alike(config: &Config, options: &Options, member: Member, space: &str) -> BTreeMap<String, String> {
     let mut alike = graph_settings(config, space);
     let engine = &config.engine;

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-/// How long somebody who came may take to say who it is.
+/// The time that somebody who came may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// So many may be about to say it; more wait outside.
 const MOST: usize = 256;
 /// The longest introduction, bytes: settings by name are some thousands.
 const LONGEST: usize = 1 << 20;
-/// What everybody says first.
+/// The first message of everybody.
 pub(super) type Greeting = [u8; 16];
 
 /// Somebody who came, and the beginning of what they say.

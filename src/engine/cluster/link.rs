@@ -1,4 +1,4 @@
-//! What processes say to one another while they run. Everything goes over process 0.
+//! The messages of processes to one another while they run. Everything goes over process 0.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::engine::member::Member;
 use crate::engine::parts::Parts;
 use crate::message::{receive, send};
 
-/// How often a process says that it is there.
+/// The interval at which a process says that it is there.
 const ALIVE: Duration = Duration::from_secs(2);
 /// Who was not heard of for so long is gone.
 const GONE: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ pub(in crate::engine) enum Message {
     Alive,
 }
 
-/// How a committer tells what it committed.
+/// The way a committer tells what it committed.
 pub(in crate::engine) enum Agreed {
     /// It is the only one.
     Alone,

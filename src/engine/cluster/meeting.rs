@@ -1,4 +1,4 @@
-//! How processes find one another and agree on where to start. Nothing runs before all are there and alike.
+//! Processes find one another and agree on where to start. Nothing runs before all are there and alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -15,27 +15,27 @@ use crate::engine::sources::Known;
 use crate::message::{receive, send};
 use crate::state::StateError;
 
-/// What a process says first to process 0.
+/// The first message of a process to process 0.
 const TO_AGREE: &Greeting = b"kinetograph ag 2";
-/// What a process says first to another that it exchanges data with.
+/// The first message of a process to another that it exchanges data with.
 const FOR_DATA: &Greeting = b"kinetograph da 2";
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(100);
-/// How long a message may take that has begun, and a connection.
+/// The time that a message may take that has begun, and a connection.
 const INTRODUCTION: Duration = Duration::from_secs(5);
-/// How much longer than process 0 the others wait, so that it can say who did not come.
+/// The extra time that the others wait beyond process 0, so that it can say who did not come.
 const LONGER: Duration = Duration::from_secs(10);
-/// How often it is said who is waited for.
+/// The interval at which it is said who is waited for.
 const REMIND: Duration = Duration::from_secs(5);
 
-/// What must be the same in all processes, and where each stands.
+/// The settings that must be the same in all processes, and where each stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Terms {
     /// By name: versions, settings, workers.
     pub(in crate::engine) alike: BTreeMap<String, String>,
     /// The last epoch that its store has.
     pub(in crate::engine) epoch: u64,
-    /// Whether its store never ran.
+    /// True when its store never ran.
     pub(in crate::engine) new: bool,
 }
 
@@ -68,7 +68,7 @@ pub(in crate::engine) struct Meeting<'m> {
     pub(in crate::engine) start: u64,
 }
 
-/// What the processes have when all are ready.
+/// The connections that the processes have when all are ready.
 #[derive(Default)]
 pub(in crate::engine) struct Met {
     /// To agree on epochs: of process 0, with each of the others; of another, with process 0.
@@ -370,7 +370,7 @@ impl<'m> Meeting<'m> {
         Ok(())
     }
 
-    /// What it means that `process` says something else than that it goes on.
+    /// Returns what it means that `process` says something else than that it goes on.
     fn ends(&self, process: usize, said: Say) -> ClusterError {
         let address = self.address(process);
         match (said, process) {
@@ -389,7 +389,7 @@ impl<'m> Meeting<'m> {
         said
     }
 
-    /// What `process` says next; while nothing comes, `wait` says whether to go on.
+    /// Returns what `process` says next; while nothing comes, `wait` says whether to go on.
     fn hear(&self, process: usize, line: &mut TcpStream, wait: &mut Wait<'_>) -> Result<Say, ClusterError> {
         let gone = self.gone(process);
         line.set_read_timeout(Some(AGAIN)).map_err(&gone)?;
@@ -443,7 +443,7 @@ fn connect(address: &str, greeting: &Greeting) -> io::Result<TcpStream> {
     Ok(line)
 }
 
-/// Whether somebody is still at the other end of `line` and says nothing.
+/// Returns true when somebody is still at the other end of `line` and says nothing.
 fn here(line: &TcpStream) -> bool {
     let peeked = line.set_nonblocking(true).and_then(|()| line.peek(&mut [0]));
     let back = line.set_nonblocking(false);

@@ -16,7 +16,7 @@ use timely::worker::Worker;
 
 use crate::engine::member::Member;
 
-/// What timely panics with, on threads of its own, when a connection breaks. That it broke is told otherwise.
+/// The words that timely panics with, on threads of its own, when a connection breaks. That it broke is told otherwise.
 const BROKEN: [&str; 4] =
     ["timely communication error", "MergeQueue poisoned", "Send thread panic", "Recv thread panic"];
 
@@ -82,7 +82,7 @@ fn quiet_about_broken_lines() {
     });
 }
 
-/// Whether somebody panicked because a connection broke.
+/// Returns true when somebody panicked because a connection broke.
 pub(in crate::engine) fn is_broken_line(panic: &(dyn Any + Send)) -> bool {
     let said = panic
         .downcast_ref::<String>()

@@ -24,7 +24,7 @@ pub(super) struct Prepared {
     pub(super) embedder: Arc<dyn Embedder>,
     pub(super) graph: GraphSettings,
     pub(super) member: Member,
-    /// Whether the state never ran.
+    /// True when the state never ran.
     pub(super) new: bool,
 }
 

@@ -11,9 +11,9 @@ pub(super) struct Restored {
     pub(super) opened: Opened,
     /// The last committed epoch.
     pub(super) committed: u64,
-    /// What the states of all processes hold.
+    /// The contents of the states of all processes.
     pub(super) everything: Arc<Stored>,
-    /// What this process gives the dataflow of it.
+    /// The part of it that this process gives the dataflow.
     pub(super) own: Arc<Stored>,
 }
 

@@ -1,4 +1,4 @@
-//! How a run keeps rows for the product of neighbours: as the settings have it, or as a short measurement finds best here.
+//! The choice of how a run keeps rows for the product of neighbours: as the settings have it, or as a short measurement finds best here.
 
 use kinetograph_dataflows::index::kernels::Kernel;
 use kinetograph_dataflows::index::quantize::Storage;
@@ -7,7 +7,7 @@ use crate::state::record::KeptRows;
 use crate::state::{State, encode, key};
 use crate::store::{Batch, Table};
 
-/// How rows of vectors of `d` values are kept from now on. Measured once for a state, and again where the processor has other
+/// Returns how rows of vectors of `d` values are kept from now on. Measured once for a state, and again where the processor has other
 /// instructions; noted in the state.
 pub(super) fn choose(state: &State, asked: Storage, d: usize) -> anyhow::Result<Storage> {
     let kernel = Kernel::best();

@@ -11,14 +11,14 @@ use crate::engine::parts::Parts;
 use crate::engine::status::{TrainerState, TrainerStatus};
 use crate::engine::training::Trained;
 
-/// How often the trainer and the state's folder are looked at.
+/// The interval at which the trainer and the state's folder are looked at.
 const EVERY: Duration = Duration::from_millis(200);
 
 impl Running {
     /// Waits until all is taken in and training has nothing left to do, or the run is told to stop.
     ///
     /// # Errors
-    /// What the run failed with.
+    /// The error that the run failed with.
     pub(super) fn watch(mut self, parts: &Parts) -> anyhow::Result<Ended> {
         let life = &parts.life;
         let mut trained = None;

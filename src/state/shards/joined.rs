@@ -34,7 +34,7 @@ pub(super) struct Chunked<'s> {
     table: Table,
     /// The next records, the first last.
     ahead: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether there may be more behind them.
+    /// True when there may be more behind them.
     more: bool,
 }
 

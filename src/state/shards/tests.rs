@@ -98,7 +98,7 @@ fn epoch(view: &View<'_>, epoch: u64, rng: &mut Pcg64) -> Batch {
     batch
 }
 
-/// What a process commits of `whole`.
+/// Returns what a process commits of `whole`.
 fn share(shard: Shard, epoch: u64, whole: &Batch) -> Batch {
     let mut batch = Batch::default();
     for (table, key, value) in whole.changes() {

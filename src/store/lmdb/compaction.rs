@@ -26,7 +26,7 @@ pub struct Compacted {
     pub after: u64,
 }
 
-/// What becomes of a record as its file is rewritten: key and value, or nothing.
+/// A record as its file is rewritten: key and value, or nothing.
 pub type Rewritten = Option<(Vec<u8>, Vec<u8>)>;
 
 /// Says what becomes of a record, of its table, key and value; or why it can become nothing.

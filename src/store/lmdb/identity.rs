@@ -1,4 +1,4 @@
-//! Whether the data file that a store has open is still the one in its folder.
+//! The identity of a data file tells whether the one that a store has open is still the one in its folder.
 
 use std::fs;
 use std::io::ErrorKind;

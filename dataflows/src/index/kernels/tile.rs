@@ -1,4 +1,4 @@
-//! What six queries and sixteen rows are multiplied from, into and compared with.
+//! A tile: six queries and sixteen rows, multiplied and compared with thresholds.
 
 use super::encoding::{Encoding, LANE};
 

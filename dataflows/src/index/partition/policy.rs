@@ -1,4 +1,4 @@
-//! What the codebook's decisions follow: the settings, and the policy that decides from a closed epoch.
+//! The settings that the codebook's decisions follow, and the policy that decides from a closed epoch.
 
 mod deciding;
 mod settings;

@@ -1,4 +1,4 @@
-//! How far a fast score can be from the canonical one.
+//! The error bound: a fast score is no further than this from the canonical one.
 //!
 //! Let u = 2^-24, the unit roundoff of f32, and g(m) = m u / (1 - m u). When products a_i b_i are added up in any order
 //! such that each goes through at most m roundings (its own included), the result is the sum of a_i b_i (1 + t_i)
@@ -82,7 +82,7 @@ impl Arithmetic {
     /// less than 2^31 of it: by less than v = 2^-119.
     pub const STEPS: Self = Arithmetic { roundings: 2, vanishing: f32::MIN_POSITIVE as f64 * 128.0 };
 
-    /// How far the fast score of two vectors of `d` values, neither longer than `norm`, can be from their product.
+    /// Returns how far the fast score of two vectors of `d` values, neither longer than `norm`, can be from their product.
     fn off(&self, d: usize, norm: f64) -> f64 {
         gamma(self.roundings * (d + 1)) * norm * norm + 4.0 * d as f64 * self.vanishing * (1.0 + norm)
     }
@@ -159,7 +159,7 @@ impl ProjectionBound {
         rounded_up(self.apart(inputs.norm) + self.fast(by, inputs.longest, inputs.off))
     }
 
-    /// How far the score of two projections, computed without an error, can be below the canonical score of their vectors.
+    /// Returns how far the score of two projections, computed without an error, can be below the canonical score of their vectors.
     fn apart(&self, norm: f64) -> f64 {
         let (d, _) = self.values;
         let off = self.off(norm);
@@ -168,7 +168,7 @@ impl ProjectionBound {
         projected + canonical(d, norm) + underflow(d)
     }
 
-    /// How far the fast score of two projections can be from their score.
+    /// Returns how far the fast score of two projections can be from their score.
     fn fast(&self, by: &Arithmetic, longest: f64, stored_off: f64) -> f64 {
         let (_, m) = self.values;
         let stored = longest + stored_off;
@@ -191,7 +191,7 @@ impl ProjectionBound {
     }
 }
 
-/// How far the canonical score of two vectors of `d` values, neither longer than `norm`, can be from their product.
+/// Returns how far the canonical score of two vectors of `d` values, neither longer than `norm`, can be from their product.
 fn canonical(d: usize, norm: f64) -> f64 {
     gamma(d / 16 + 6) * norm * norm
 }
@@ -202,7 +202,7 @@ fn gamma(roundings: usize) -> f64 {
     if roundings < 1.0 { roundings / (1.0 - roundings) } else { f64::INFINITY }
 }
 
-/// What products that underflow are off by, over both sums of `d`.
+/// Returns what products that underflow are off by, over both sums of `d`.
 fn underflow(d: usize) -> f64 {
     4.0 * d as f64 * f64::from(f32::from_bits(1))
 }

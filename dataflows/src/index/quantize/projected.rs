@@ -34,7 +34,7 @@ pub struct ProjectedVectors {
     rerank: Rerank,
     inputs: ErrorInputs,
     error: f32,
-    /// How far the bounds of a re-ranked pair can be off.
+    /// The largest error of the bounds of a re-ranked pair.
     rerank_error: f64,
 }
 

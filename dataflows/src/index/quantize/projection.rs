@@ -1,4 +1,4 @@
-//! How much of each vector the product of a cell sees, reckoned over the cell's own vectors.
+//! The part of each vector that the product of a cell sees, reckoned over the cell's own vectors.
 
 use std::sync::Arc;
 
@@ -153,7 +153,7 @@ impl Projection {
     }
 }
 
-/// How far a fast score can be from the canonical one by what the encoding loses of vectors like these.
+/// Returns how far a fast score can be from the canonical one by what the encoding loses of vectors like these.
 fn error_of(vectors: &[&[f32]], encoding: Encoding) -> f32 {
     if encoding == Encoding::F32 {
         return 0.0;

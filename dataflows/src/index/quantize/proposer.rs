@@ -1,4 +1,4 @@
-//! What a cell needs of the rows it keeps: pairs proposed quickly, of which canonical scores then choose.
+//! The trait that a cell needs of the rows it keeps: pairs are proposed quickly, of which canonical scores then choose.
 
 use std::fmt::Debug;
 
@@ -40,16 +40,16 @@ pub trait Proposer: Debug + Send + Sync {
     /// Takes a row out; the last one takes its place.
     fn swap_remove(&mut self, at: usize);
 
-    /// How far a fast score can be below the canonical one.
+    /// Returns how far a fast score can be below the canonical one.
     fn error(&self) -> f32;
 
     /// Values that are multiplied for each pair.
     fn values(&self) -> usize;
 
-    /// How many queries go well together.
+    /// Returns how many queries go well together.
     fn together(&self) -> usize;
 
-    /// Whether what a pair is known to score at least is close to what it scores at most, so that scoring it teaches nothing for other pairs.
+    /// Returns true when what a pair is known to score at least is close to what it scores at most, so that scoring it teaches nothing for other pairs.
     fn is_tight(&self) -> bool;
 
     /// The rows in some places as queries, each with its limits.
@@ -68,17 +68,17 @@ pub trait Proposer: Debug + Send + Sync {
     /// Narrows the bounds of candidates whose queries are the rows from place `first` on.
     fn rerank(&self, first: usize, candidates: &mut [Candidate]);
 
-    /// Whether there are no rows.
+    /// Returns true when there are no rows.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many thresholds there are to be: one for each row, and infinite ones up to a whole panel.
+    /// Returns the number of thresholds to be: one for each row, and infinite ones up to a whole panel.
     fn places(&self) -> usize {
         self.len().next_multiple_of(ROWS)
     }
 
-    /// What the fast score of a pair reaches whose canonical score is `score` or more.
+    /// Returns what the fast score of a pair reaches whose canonical score is `score` or more.
     fn threshold(&self, score: f32) -> f32 {
         lowered(score, self.error())
     }

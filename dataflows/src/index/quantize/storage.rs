@@ -84,7 +84,7 @@ impl Storage {
     }
 }
 
-/// How long queries take to meet `rows` random rows of `d` values, by [`Encoding`].
+/// Returns how long queries take to meet `rows` random rows of `d` values, by [`Encoding`].
 fn times(d: usize, rows: usize, kernel: Kernel) -> [Duration; 3] {
     let mut rng = Pcg64::seed_from_u64(d as u64);
     let mut flat: Vec<f32> = (0..rows * d).map(|_| rng.random::<f32>() - 0.5).collect();

@@ -1,4 +1,4 @@
-//! What is proposed, against scores computed one by one.
+//! The proposals of every encoding, against scores computed one by one.
 
 use std::sync::Arc;
 

@@ -43,7 +43,7 @@ pub(super) struct Outcome {
     pub(super) refused: Vec<NodeId>,
 }
 
-/// What an epoch changes of one node.
+/// The change of one node in an epoch.
 #[derive(Debug, Default)]
 struct NodeChange {
     row_gone: bool,

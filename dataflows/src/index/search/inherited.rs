@@ -1,4 +1,4 @@
-//! What a cell that divides leaves to those that take its rows: who was there, and each query's best rows.
+//! The lists that a cell which divides leaves to those that take its rows: who was there, and each query's best rows.
 
 use hashbrown::{HashMap, HashSet};
 
@@ -23,7 +23,7 @@ struct Former {
 }
 
 impl Former {
-    /// Whether a member is the one that left, and no other of the same name.
+    /// Returns true when a member is the one that left, and no other of the same name.
     fn is(&self, member: &Member) -> bool {
         self.pts_ns == member.head.pts_ns && self.vector.is(&member.body.vector)
     }

@@ -86,7 +86,7 @@ impl<'a> JoinContext<'a> {
         ActiveJoin { context: self, new, first, queries, drafts, thresholds, offers: Vec::new() }
     }
 
-    /// Whether a row is to be offered to a query.
+    /// Returns true when a row is to be offered to a query.
     fn wants(&self, query: &Head, row: &Head) -> bool {
         query.wants(row) && self.rules.eligible((query.id, query.pts_ns), (row.id, row.pts_ns))
     }
@@ -174,7 +174,7 @@ impl<'a> ActiveJoin<'a> {
         self.new.contains(&row).then(|| row - self.new.start)
     }
 
-    /// Whether a pair reaches the threshold of its query, and that of its row.
+    /// Returns, for a pair, whether it reaches the threshold of its query, and that of its row.
     fn reached(&self, pair: &Candidate) -> (bool, bool) {
         let reaches = |threshold: f32| pair.most >= threshold || pair.most.is_nan();
         (reaches(self.queries.limits()[pair.query].threshold), reaches(self.thresholds[pair.row]))

@@ -1,4 +1,4 @@
-//! What a worker learns of its cells' vectors: a basis, again each time there are four times as many.
+//! The basis that a worker learns of its cells' vectors, again each time there are four times as many.
 
 use std::sync::Arc;
 

@@ -64,7 +64,7 @@ where
     })
 }
 
-/// Whether the changes put another list in the place of a key's only one. It is then there.
+/// Returns true when the changes put another list in the place of a key's only one. It is then there.
 fn only_list_changes<K>(lists: &mut [List], changes: &[((K, List), Diff)]) -> bool {
     let [list] = lists else { return false };
     let ([((_, gone), -1), ((_, new), 1)] | [((_, new), 1), ((_, gone), -1)]) = changes else { return false };

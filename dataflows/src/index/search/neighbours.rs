@@ -52,7 +52,7 @@ struct Closed {
     epoch: Epoch,
     capabilities: [Capability<Epoch>; 2],
     by_cell: BTreeMap<CellId, CellChanges>,
-    /// Whether cells come about in it.
+    /// True when cells come about in it.
     divides: bool,
     /// What cells that are gone by it left.
     left: Vec<InheritedLists>,

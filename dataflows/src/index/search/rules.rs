@@ -1,4 +1,4 @@
-//! What the lists of a cell follow.
+//! The rules that the lists of a cell follow.
 
 use crate::id::NodeId;
 use crate::index::kernels::Kernel;

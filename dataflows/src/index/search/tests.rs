@@ -110,7 +110,7 @@ fn at<D: Ord + Clone + Debug>(updates: &Updates<D>, epoch: Epoch) -> Vec<D> {
     counts.into_keys().collect()
 }
 
-/// What the steps amount to: rows and codebook after each.
+/// Returns what the steps amount to: rows and codebook after each.
 fn states(steps: &[Step]) -> Vec<(Vec<Row>, Codebook)> {
     let (mut rows, mut codebook) = (BTreeMap::<NodeId, Row>::new(), Codebook::default());
     steps

@@ -125,7 +125,7 @@ fn colours(rgb: &[u8]) -> Vec<f32> {
     vector
 }
 
-/// How much square `i` of a grid counts: 1 in the middle, `RIM` in the corners, linear in the squared distance.
+/// Returns how much square `i` of a grid counts: 1 in the middle, `RIM` in the corners, linear in the squared distance.
 fn weight(i: usize, grid: usize) -> f32 {
     let from_middle = |at: usize| (2 * at + 1) as f32 / grid as f32 - 1.0;
     let (x, y) = (from_middle(i % grid), from_middle(i / grid));

@@ -1,4 +1,4 @@
-//! What turns crops into vectors, and what may go wrong.
+//! The trait that turns crops into vectors, and its errors.
 
 use thiserror::Error;
 
@@ -13,7 +13,7 @@ pub enum EmbedError {
     Crop {
         /// Its place in the batch, 0-based.
         index: usize,
-        /// What is wrong with it.
+        /// The fault in it.
         source: CropError,
     },
     /// The embedder itself failed (a network, a device).
@@ -21,7 +21,7 @@ pub enum EmbedError {
     Embedder {
         /// The embedder's space.
         space: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
 }
@@ -37,7 +37,7 @@ pub trait Embedder: Send + Sync {
     /// Values a vector (d).
     fn dim(&self) -> usize;
 
-    /// How its vectors are kept. Those in half precision have been rounded to it already.
+    /// Returns how its vectors are kept. Those in half precision have been rounded to it already.
     fn precision(&self) -> Precision {
         Precision::F32
     }

@@ -1,4 +1,4 @@
-//! What became of candidates and tracks, by name.
+//! The counts of what became of candidates and tracks, by name.
 
 use serde::{Deserialize, Serialize};
 

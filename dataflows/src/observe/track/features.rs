@@ -1,4 +1,4 @@
-//! What a filter sees of a window: HOG cells and cell colours under a cosine window, transformed.
+//! The features that a filter sees of a window: HOG cells and cell colours under a cosine window, transformed.
 
 use rustfft::num_complex::Complex32;
 
@@ -104,7 +104,7 @@ impl Features {
     }
 }
 
-/// How much each colour plane counts beside the HOG planes.
+/// The weight of each colour plane beside the HOG planes.
 const COLOUR_WEIGHT: [f32; COLOURS] = [1.0, 1.0, 1.0];
 /// A small window is enlarged by at most this.
 const MOST_ENLARGED: f32 = 2.0;

@@ -1,4 +1,4 @@
-//! How objects are followed.
+//! The settings of following objects.
 
 use serde::{Deserialize, Serialize};
 

@@ -161,7 +161,7 @@ const MIN_SIDE_PX: f32 = 4.0;
 /// Width of the wanted peak over the target's size (KCF, table 2, for HOG).
 const TARGET_SIGMA: f32 = 0.1;
 
-/// How fast the usual fit follows the last one, a frame.
+/// The rate at which the usual fit follows the last one, a frame.
 const FIT_RATE: f32 = 0.05;
 
 fn has_pixels(frame: &Frame) -> bool {

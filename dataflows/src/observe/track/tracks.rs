@@ -172,7 +172,7 @@ impl Tracks {
         Ok(active.views.len() == self.view_at.len())
     }
 
-    /// Whether the track, at its end, did not go anywhere or was seldom where something moved: noise, a shadow, or the
+    /// Returns true when the track, at its end, did not go anywhere or was seldom where something moved: noise, a shadow, or the
     /// background that an object left behind.
     fn stood_still(&self, active: &Active) -> bool {
         let ((x0, y0), (x1, y1)) = (active.start.centre(), active.region.centre());

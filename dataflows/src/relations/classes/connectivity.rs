@@ -46,7 +46,7 @@ struct Vertex {
     label: ClassId,
     /// How often it is there as a node: an end of an edge need not be one.
     count: i32,
-    /// Whether it is in `touched`.
+    /// True when it is in `touched`.
     touched: bool,
 }
 

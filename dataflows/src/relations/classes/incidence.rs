@@ -21,9 +21,9 @@ pub(super) struct Half {
     twin: u32,
 }
 
-/// Whether an edge is in the forest.
+/// The bit of an edge that is in the forest.
 const TREE: u32 = 1 << 31;
-/// Whether an edge is there more or less than once: then `Incidence::counts` has it.
+/// The bit of an edge that is there more or less than once: then `Incidence::counts` has it.
 const NOT_ONCE: u32 = 1 << 30;
 /// Where the other end has an edge.
 const PLACE: u32 = NOT_ONCE - 1;

@@ -1,6 +1,6 @@
-//! What the lost edge's replacement is named by: sums of names of edges (after Kapron, King and Mountjoy 2013).
+//! Sketches name the replacement of a lost edge: sums of names of edges (after Kapron, King and Mountjoy 2013).
 
-/// How many words a sketch has.
+/// Number of words of a sketch.
 const WORDS: usize = 4;
 /// Sums (exclusive or) of edges' names: of all, then of ever smaller samples.
 pub(super) type Sketch = [u64; WORDS];

@@ -32,7 +32,7 @@ struct Stop {
     below: u32,
 }
 
-/// Whether a stop's sum is to be made anew: then those above it are to be, too.
+/// The bit of a stop whose sum is to be made anew: then those above it are to be, too.
 const STALE: u32 = 1 << 31;
 
 const APART: Stop = Stop { parent: NONE, left: NONE, right: NONE, below: STALE };

@@ -100,7 +100,7 @@ impl<'g, E: FnMut(&[usize])> Search<'g, E> {
 mod tests {
     use super::*;
 
-    /// How many maximal cliques of at least `min` nodes the graph has, and the size of the largest.
+    /// Returns how many maximal cliques of at least `min` nodes the graph has, and the size of the largest.
     fn found(size: usize, min: usize, adjacent: impl Fn(usize, usize) -> bool) -> (usize, usize) {
         let mut rows = vec![0; size * words(size)];
         for a in 0..size {

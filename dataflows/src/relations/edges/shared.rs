@@ -1,4 +1,4 @@
-//! How many clusters two nodes share.
+//! The number of clusters that two nodes share.
 
 use crate::id::NodeId;
 use crate::index::node::Edge;

@@ -23,7 +23,7 @@ pub(super) struct Told {
     via_a: NodeId,
     via_b: NodeId,
     met: Met,
-    /// How many `views` there are.
+    /// Number of `views`.
     count: u8,
     views: [u8; VIEWS],
 }
@@ -77,7 +77,7 @@ impl Told {
     }
 }
 
-/// What a pair is whose ends are those of its edge or not; the edge itself is none.
+/// Returns what a pair is whose ends are those of its edge or not; the edge itself is none.
 fn kind(a_is_via: bool, b_is_via: bool) -> Option<PairKind> {
     match (a_is_via, b_is_via) {
         (true, true) => None,

@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 
-/// What each of three processes comes to when they have agreed on everything and process `troubled` then does what
+/// Returns what each of three processes comes to when they have agreed on everything and process `troubled` then does what
 /// `trouble` does.
 fn meet(troubled: usize, trouble: &(dyn Fn() -> Result<(), StateError> + Sync)) -> Vec<Option<String>> {
     const OF: usize = 3;

@@ -37,7 +37,7 @@ pub enum PlacementError {
     /// A centroid or a row of another space.
     #[error("{what} has {found} values, the others have {expected}: it is of another embedding space")]
     Length {
-        /// What it is.
+        /// The shard that it is.
         what: String,
         /// Its length.
         found: usize,
@@ -324,7 +324,7 @@ impl Place {
         std::iter::once(self.cell).chain(self.others.iter().copied())
     }
 
-    /// Whether one of the `opened` leaves belongs to the others by `probes`. `values` are the row's.
+    /// Returns true when one of the `opened` leaves belongs to the others by `probes`. `values` are the row's.
     fn is_reached_by(&self, opened: &[CellId], values: &[f32], probes: Probes, codebook: &Codebook) -> bool {
         let rank = |cell: CellId| (codebook.score(values, cell), cell);
         let mut opened = opened.iter().filter(|c| self.probes().all(|cell| cell != **c));

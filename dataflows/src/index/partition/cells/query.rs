@@ -1,4 +1,4 @@
-//! What a node asks of a cell.
+//! A query: what a node asks of a cell.
 
 use std::sync::Arc;
 

@@ -40,12 +40,12 @@ struct Members {
 }
 
 impl Members {
-    /// How many there are after all changes of an epoch.
+    /// Returns the number of members after all changes of an epoch.
     fn len(&self) -> usize {
         self.came.len().saturating_sub(self.went.len())
     }
 
-    /// Whether there are any. Has those that went leave the others before they are as many as half of them.
+    /// Returns true when there are any. Has those that went leave the others before they are as many as half of them.
     fn remain(&mut self) -> bool {
         if self.went.len() > self.came.len() / 2 {
             self.in_order();
