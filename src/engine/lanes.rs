@@ -50,7 +50,7 @@ pub struct Surroundings<'a> {
     pub slice_frames: u64,
     /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
     pub last_seen: &'a BTreeMap<SourceId, u64>,
-    /// What is known of each source.
+    /// The board, with what is known of each source.
     pub board: &'a Board,
     /// Who is told.
     pub events: &'a Events,
@@ -67,7 +67,7 @@ pub struct Lane {
     open: Vec<Open>,
     /// Where sources stood that were left: more may have been taken of them than is committed.
     left: HashMap<SourceId, Left>,
-    /// Whether something ended in this epoch, so that the file after it waits for the next.
+    /// True when something ended in this epoch, so that the file after it waits for the next.
     ended: bool,
 }
 

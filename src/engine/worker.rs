@@ -51,7 +51,7 @@ pub struct Crew {
     pub parts: Parts,
     /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
     pub last_seen: BTreeMap<SourceId, u64>,
-    /// Whether the run ends when nothing is left to take in.
+    /// True when the run ends when nothing is left to take in.
     pub until_idle: bool,
     /// Of each worker of this process, what its lanes are told: which of them, and what.
     pub lane_orders: Vec<Receiver<(usize, LaneOrder)>>,

@@ -9,6 +9,6 @@ pub struct ClusterOptions {
     pub hosts: Vec<String>,
     /// This process, counted from 0.
     pub process: usize,
-    /// How long to wait for the others at the start.
+    /// The time to wait for the others at the start.
     pub patience: Duration,
 }
