@@ -28,7 +28,8 @@ fn run(state: &Path, video: &str, more: &[&str]) {
         "graph.neighbours.codebook.growing.cap=12",
         "observe.segment_frames=32",
         "track.frames=10",
-        "ingest.max_side=320",
+        "ingest.max_side=240",
+        "track.template_px=48",
     ] {
         arguments.extend(["--set", set]);
     }

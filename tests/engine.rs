@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use crate::video::Videos;
 
-/// Small slices, so that short videos have many epochs, and small cells, so that the codebook grows on the way.
-const QUICK: [&str; 12] = [
+/// Small slices, so that short videos have many epochs, small cells, so that the codebook grows on the way, and small pictures and
+/// filters, as vision takes most of the time.
+const QUICK: [&str; 14] = [
     "--set",
     "engine.slice_frames=8",
     "--set",
@@ -24,7 +25,9 @@ const QUICK: [&str; 12] = [
     "--set",
     "track.frames=10",
     "--set",
-    "ingest.max_side=320",
+    "ingest.max_side=240",
+    "--set",
+    "track.template_px=48",
 ];
 
 fn kinetograph(arguments: &[&str]) -> Command {

@@ -29,7 +29,8 @@ fn every_video_yields_its_frames_or_a_named_error_in_one_run_of_bounded_memory()
     let (state, report) = (path("state"), path("report.json"));
     let output = Command::new(env!("CARGO_BIN_EXE_kinetograph"))
         .args(["run", "--batch", "--no-train", "--quiet", "--workers", "2", "--state", &state])
-        .args(["--set", "ingest.max_side=240", "--report", &report])
+        .args(["--set", "ingest.max_side=160", "--set", "mine.max_corners=200"])
+        .args(["--set", "track.template_px=48", "--set", "track.max_tracks=2", "--report", &report])
         .args(videos.iter().chain(&broken))
         .output()
         .unwrap();

@@ -12,13 +12,14 @@ use serde_json::Value;
 use crate::video::Videos;
 
 /// Small cells, so that the codebook grows on the way, and clusters of two, so that there are edges.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "engine.slice_frames=16",
     "graph.closure.min_cluster=2",
     "graph.neighbours.codebook.growing.cap=24",
     "observe.segment_frames=32",
     "track.frames=10",
-    "ingest.max_side=320",
+    "ingest.max_side=240",
+    "track.template_px=48",
 ];
 
 /// Processes that run one graph.

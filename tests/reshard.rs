@@ -39,7 +39,8 @@ fn shards_read_as_the_whole_and_go_on_as_one() {
             "graph.neighbours.codebook.growing.cap=12",
             "observe.segment_frames=32",
             "track.frames=10",
-            "ingest.max_side=320",
+            "ingest.max_side=240",
+            "track.template_px=48",
         ] {
             arguments.extend(["--set", set]);
         }
