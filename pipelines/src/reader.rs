@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select};
 use gstreamer as gst;
@@ -29,6 +29,7 @@ const LAST_FRAMES: Duration = Duration::from_secs(2);
 pub struct Reader {
     events: Receiver<Event>,
     dropped: Arc<AtomicU64>,
+    first_frame_ns: Arc<AtomicU64>,
     /// Its end is the signal to stop.
     stop: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
@@ -39,6 +40,11 @@ impl Reader {
     /// replayable source wait; a live source drops the frame.
     pub fn receiver(&self) -> &Receiver<Event> {
         &self.events
+    }
+
+    /// The wall clock when the first frame was decoded, nanoseconds since 1970; 0 before.
+    pub fn first_frame_ns(&self) -> u64 {
+        self.first_frame_ns.load(Ordering::Relaxed)
     }
 
     /// Frames of a live source that found the queue full.
@@ -79,6 +85,7 @@ pub(crate) fn read(
     let (to_reader, events) = bounded(settings.queue_frames);
     let (stop, stopped) = bounded(0);
     let dropped = Arc::new(AtomicU64::new(0));
+    let first_frame_ns = Arc::new(AtomicU64::new(0));
     let feed = Feed {
         place,
         file,
@@ -87,6 +94,7 @@ pub(crate) fn read(
         to_reader,
         overflow,
         dropped: dropped.clone(),
+        first_frame_ns: first_frame_ns.clone(),
         stopped,
         clock: Clock::default(),
         frames: 0,
@@ -94,7 +102,7 @@ pub(crate) fn read(
     };
     let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || feed.run());
     let thread = thread.map_err(|error| IngestError::GStreamer { reason: format!("no thread ({error})") })?;
-    Ok(Reader { events, dropped, stop: Some(stop), thread: Some(thread) })
+    Ok(Reader { events, dropped, first_frame_ns, stop: Some(stop), thread: Some(thread) })
 }
 
 /// The reader is gone.
@@ -109,6 +117,7 @@ struct Feed {
     to_reader: Sender<Event>,
     overflow: Overflow,
     dropped: Arc<AtomicU64>,
+    first_frame_ns: Arc<AtomicU64>,
     stopped: Receiver<Infallible>,
     clock: Clock,
     frames: u64,
@@ -191,6 +200,10 @@ impl Feed {
             let reason = "a decoded picture cannot be read".to_owned();
             return Ok(Err(self.damaged(reason)));
         };
+        if self.first_frame_ns.load(Ordering::Relaxed) == 0 {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+            self.first_frame_ns.store(now, Ordering::Relaxed);
+        }
         if self.overflow == Overflow::Drop {
             match self.to_reader.try_send(Event::Frame(frame)) {
                 Ok(()) => self.frames += 1,
@@ -284,6 +297,7 @@ mod tests {
             to_reader,
             overflow: Overflow::Wait,
             dropped: Arc::default(),
+            first_frame_ns: Arc::default(),
             stopped,
             clock: Clock::default(),
             frames: 0,

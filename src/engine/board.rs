@@ -40,7 +40,7 @@ pub struct SourceStatus {
     pub state: SourceState,
     /// Why it failed.
     pub reason: Option<String>,
-    /// Frames committed over the life of the state.
+    /// The number of the first frame that is not committed. Those of a live source skip to the next segment at each connection.
     pub position: u64,
     /// Frames committed in this run.
     pub frames: u64,

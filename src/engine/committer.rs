@@ -516,11 +516,11 @@ impl Committer {
             });
         }
         for record in ended.iter().map(|source| (source, &self.sources[source])) {
-            let (source, SourceRecord { uri, failure, position, .. }) = record;
+            let (source, SourceRecord { uri, failure, counts, .. }) = record;
             let uri = uri.clone();
             events.tell(match failure {
                 Some(reason) => Event::SourceFailed { uri, reason: reason.clone() },
-                None => Event::SourceEnded { id: source.0, uri, frames: *position },
+                None => Event::SourceEnded { id: source.0, uri, frames: counts.frames },
             });
         }
         let (frames, nodes) = (frames.values().sum(), outputs.nodes.len() as u64);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crossbeam::channel::Sender;
 use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::time::Epoch;
-use kinetograph_pipelines::{IngestError, NamedSource};
+use kinetograph_pipelines::{IngestError, Life, NamedSource};
 
 use super::board::{Board, SourceState, SourceStatus};
 use super::events::{Event, Events};
@@ -44,6 +44,9 @@ pub enum ControlError {
         /// The request, in words.
         asked: &'static str,
     },
+    /// The content of a source is not what it was when it was paused.
+    #[error("{0}: its content has changed since it was paused; add it, and it is taken in as another source")]
+    Changed(String),
     /// A source without an end, or one that came later, does not fit a run in lock-step.
     #[error("a run with --batch reads the files that it was started with, and no others")]
     Batch,
@@ -65,8 +68,8 @@ pub enum Order {
     Add(NamedSource, String),
     /// Do not read this source until it is resumed.
     Pause(SourceId),
-    /// Read this source again.
-    Resume(SourceId),
+    /// Read this source again, whose content is known by this fingerprint now.
+    Resume(SourceId, String),
     /// Do not read this source any more.
     Remove(SourceId),
 }
@@ -139,14 +142,18 @@ impl Decisions {
                 && decision == SourceDecision::Added
             {
                 let named = &waiting.source;
-                let before = board.get(source);
-                board.add(SourceStatus {
-                    frames: before.as_ref().map_or(0, |before| before.frames),
-                    nodes: before.as_ref().map_or(0, |before| before.nodes),
-                    ..SourceStatus::waiting(source, &named.name, &*named.source, waiting.position)
-                });
+                if board.get(source).is_none() {
+                    let status = SourceStatus::waiting(source, &named.name, &*named.source, waiting.position);
+                    board.add(status);
+                }
             }
-            board.change(source, |status| status.state = after(decision));
+            board.change(source, |status| {
+                let over = matches!(status.state, SourceState::Ended | SourceState::Failed);
+                // It may have come to its end in the very epoch.
+                if !over || decision != SourceDecision::Paused {
+                    status.state = after(decision);
+                }
+            });
             events.tell(match decision {
                 SourceDecision::Added => {
                     let uri = board.get(source).map_or_else(String::new, |status| status.uri);
@@ -162,6 +169,11 @@ impl Decisions {
             }
         }
     }
+}
+
+/// Whether the source at an address is live.
+fn is_live(uri: &str) -> bool {
+    NamedSource::from_uri(uri).is_ok_and(|named| named.source.life() == Life::Live)
 }
 
 /// Returns what a source does after a decision.
@@ -181,7 +193,12 @@ fn decide(
     let (id, asked, decision) = match order {
         Order::Add(named, fingerprint) => return add(named, fingerprint, sources, state),
         Order::Pause(id) => (id, "paused", SourceDecision::Paused),
-        Order::Resume(id) => (id, "resumed", SourceDecision::Resumed),
+        Order::Resume(id, fingerprint) => {
+            if sources.get(&id).is_some_and(|record| record.fingerprint != fingerprint) {
+                return Err(ControlError::Changed(sources[&id].uri.clone()));
+            }
+            (id, "resumed", SourceDecision::Resumed)
+        }
         Order::Remove(id) => (id, "removed", SourceDecision::Removed),
     };
     let record = sources.get(&id).ok_or_else(|| ControlError::Unknown(format!("source {}", id.0)))?;
@@ -192,6 +209,8 @@ fn decide(
         // What has ended and is removed is not looked for again.
         (SourceState::Ended | SourceState::Failed, SourceDecision::Removed) => Ok(()),
         (SourceState::Ended, _) => refused("it was read to its end"),
+        // What ended a live source may be over.
+        (SourceState::Failed, SourceDecision::Resumed) if is_live(&record.uri) => Ok(()),
         (SourceState::Failed, _) => refused("it failed"),
         (SourceState::Paused, SourceDecision::Paused) => refused("it is paused"),
         (SourceState::Waiting | SourceState::Running, SourceDecision::Resumed) => refused("it is being read"),
@@ -224,7 +243,7 @@ fn add(
     let asked = "added";
     let (id, position) = match known {
         Some((id, known)) => match state(*id) {
-            _ if known.ended => {
+            _ if known.ended && !is_live(&uri) => {
                 let state = if known.failure.is_some() { "it failed" } else { "it was read to its end" };
                 return Err(ControlError::State { uri, state, asked });
             }

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kinetograph_dataflows::id::SourceId;
 use kinetograph_dataflows::observe::stream::Stage;
-use kinetograph_pipelines::{Life, expand};
+use kinetograph_pipelines::{Life, NamedSource, expand};
 
 use super::board::{SourceState, SourceStatus};
 use super::control::{Answer, ControlError, Order, Request};
@@ -146,7 +146,12 @@ impl RunHandle {
     /// [`ControlError`], for the first source that cannot be added; those before it are.
     pub fn add(&self, argument: &str) -> Result<Vec<SourceStatus>, ControlError> {
         let mut added = Vec::new();
-        for named in expand(&[argument.to_owned()])?.sources {
+        let found = expand(&[argument.to_owned()])?;
+        for skipped in found.skipped {
+            let (uri, reason) = (argument.to_owned(), skipped.to_string());
+            self.parts.events.tell(Event::SourceFailed { uri, reason });
+        }
+        for named in found.sources {
             if self.batch && named.source.life() == Life::Live {
                 return Err(ControlError::Batch);
             }
@@ -169,7 +174,10 @@ impl RunHandle {
     /// # Errors
     /// [`ControlError`].
     pub fn resume(&self, source: SourceId) -> Result<SourceStatus, ControlError> {
-        self.ask(Order::Resume(source))
+        let known = self.parts.board.get(source);
+        let known = known.ok_or_else(|| ControlError::Unknown(format!("source {}", source.0)))?;
+        let fingerprint = NamedSource::from_uri(&known.uri)?.source.fingerprint()?;
+        self.ask(Order::Resume(source, fingerprint))
     }
 
     /// Stops to read a source for good, also by later runs that name it. What came of it stays. Comes back when that is durable.

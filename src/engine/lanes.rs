@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::TryRecvError;
 use kinetograph_dataflows::id::SourceId;
@@ -50,6 +49,8 @@ pub struct Surroundings<'a> {
     pub slice_frames: u64,
     /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
     pub last_seen: &'a BTreeMap<SourceId, u64>,
+    /// Whether live sources are connected: not while the state is restored, as nobody takes their frames then.
+    pub connect: bool,
     /// The board, with what is known of each source.
     pub board: &'a Board,
     /// Who is told.
@@ -139,6 +140,12 @@ impl Lane {
         self.open.iter().map(|open| open.source.id).collect()
     }
 
+    /// Whether the lane reads `source`, or will.
+    fn has(&self, source: SourceId) -> bool {
+        let waiting = self.files.iter().chain(&self.live).map(|waiting| waiting.id);
+        waiting.chain(self.open.iter().map(|open| open.source.id)).any(|id| id == source)
+    }
+
     /// Takes frames that are ready, at most so many that a source's slice holds `slice_frames`; gives them to `feed`.
     pub fn take(
         &mut self,
@@ -158,6 +165,7 @@ impl Lane {
             all_done &= matches!(took, Took::Complete | Took::Nothing);
             if took == Took::Nothing {
                 self.ended = true;
+                self.open[at].tell_disconnected("it ended", around.events);
                 // Waits for the reader's thread.
                 self.open.remove(at);
             } else {
@@ -196,22 +204,30 @@ impl Lane {
             LaneOrder::Read(mut waiting) => {
                 let left = self.left.get(&waiting.id).copied().unwrap_or_default();
                 waiting.position = waiting.position.max(left.position);
-                self.push(waiting);
+                // Asked for twice before it was looked at, it is read once.
+                if !self.has(waiting.id) {
+                    around.board.change(waiting.id, |status| status.state = SourceState::Waiting);
+                    self.push(waiting);
+                }
             }
             LaneOrder::Leave(id, state) => {
+                // One that has ended meanwhile is not here any more, and stays ended.
+                if !self.has(id) {
+                    return;
+                }
+                around.board.change(id, |status| (status.state, status.queued) = (state, 0));
+                for waiting in self.files.iter().chain(&self.live).filter(|waiting| waiting.id == id) {
+                    self.left.entry(id).or_default().position = waiting.position;
+                }
                 self.files.retain(|waiting| waiting.id != id);
                 self.live.retain(|waiting| waiting.id != id);
-                around.board.change(id, |status| (status.state, status.queued) = (state, 0));
                 let Some(at) = self.open.iter().position(|open| open.source.id == id) else { return };
                 feed(Seen::End(id));
                 let open = self.open.remove(at);
                 let last_ns = open.connection.as_ref().map_or(0, |connection| connection.last_ns);
                 self.left.insert(id, Left { position: open.position, last_ns });
                 let reason = if state == SourceState::Paused { "paused" } else { "removed" };
-                if open.connection.is_some() {
-                    let (uri, reason) = (open.source.source.uri().to_owned(), reason.to_owned());
-                    around.events.tell(Event::SourceDisconnected { id: id.0, uri, reason });
-                }
+                open.tell_disconnected(reason, around.events);
                 open.leave(reason, slices);
             }
         }
@@ -230,7 +246,8 @@ impl Lane {
     fn open_next(&mut self, around: &Surroundings<'_>, slices: &mut Vec<Slice>) {
         let file_open = self.ended || self.open.iter().any(|open| open.connection.is_none());
         let file = if file_open { None } else { self.files.pop_front() };
-        for waiting in self.live.drain(..).chain(file) {
+        let live = if around.connect { std::mem::take(&mut self.live) } else { Vec::new() };
+        for waiting in live.into_iter().chain(file) {
             let (id, position) = (waiting.id, waiting.position);
             let left = self.left.get(&id).map_or(0, |left| left.last_ns);
             match Open::at(waiting, left, around) {
@@ -255,7 +272,7 @@ impl Open {
         let position = if live { source.position.next_multiple_of(segment) } else { source.position };
         let mut dropped_before = 0;
         around.board.change(source.id, |status| {
-            status.state = SourceState::Running;
+            (status.state, status.reason) = (SourceState::Running, None);
             status.connections += u64::from(live);
             dropped_before = status.dropped;
         });
@@ -324,7 +341,10 @@ impl Open {
             Some(connection) => {
                 // A clock that was put back must not make the times of a source go back.
                 let after = connection.last_ns + 1;
-                let start = *connection.start_ns.get_or_insert_with(|| now_ns().max(after));
+                // It was decoded before it was taken.
+                let start =
+                    connection.start_ns.get_or_insert_with(|| self.reader.first_frame_ns().max(after));
+                let start = *start;
                 connection.last_ns = start.saturating_add(frame.pts_ns);
                 (connection.first_seq + frame.seq, connection.last_ns)
             }
@@ -350,13 +370,23 @@ impl Open {
         if self.position > self.slice_from {
             self.slice(None, None, slices);
         }
+        // What is told is not told again when the source ends or is left in this epoch.
+        self.slice_from = self.position;
         self.done = true;
     }
 
     fn end(&mut self, end: Result<(), String>, slices: &mut Vec<Slice>) {
-        let reason = end.clone().err();
-        self.slice(Some(end), reason, slices);
+        let reason = end.clone().err().unwrap_or_else(|| "it ended".to_owned());
+        self.slice(Some(end), Some(reason), slices);
         self.done = true;
+    }
+
+    /// Tells that a gap begins, if the source is live.
+    fn tell_disconnected(&self, reason: &str, events: &Events) {
+        if self.connection.is_some() {
+            let (id, uri) = (self.source.id.0, self.source.source.uri().to_owned());
+            events.tell(Event::SourceDisconnected { id, uri, reason: reason.to_owned() });
+        }
     }
 
     /// It may be gone on with.
@@ -385,9 +415,4 @@ impl Open {
             connected,
         });
     }
-}
-
-/// The wall clock: nanoseconds since 1970.
-fn now_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

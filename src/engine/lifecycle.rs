@@ -151,9 +151,15 @@ impl Lifecycle {
         }
     }
 
-    /// Waits for `timeout`, or less when everything ends before.
-    pub fn wait_finished(&self, timeout: Duration) {
-        self.wait_beyond(u64::MAX, timeout);
+    /// Waits for `timeout`, or less when the run finishes or is told to end meanwhile.
+    pub fn wait_stopped(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let mut at = self.milestones();
+        let finished = at.finished.is_some();
+        while at.stopped.is_none() && at.finished.is_some() == finished {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
+            at = self.news.wait_timeout(at, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     fn reach(&self, milestone: impl FnOnce(&mut Milestones) -> &mut Instant) {

@@ -18,7 +18,8 @@ pub struct Options {
     pub batch: bool,
     /// Train while the graph grows.
     pub train: bool,
-    /// End when the sources have ended, all is committed and training has nothing left to do. A live source does not end.
+    /// End when the sources have ended, all is committed and training has nothing left to do. A live source does not end; a paused
+    /// one is not waited for.
     pub until_idle: bool,
     /// Run together with other processes.
     #[cfg(feature = "ingest")]

@@ -102,9 +102,18 @@ pub fn enlist(state: &State, arguments: &[String], batch: bool) -> Result<Enlist
     let (known, decisions) = (view.sources()?, view.source_decisions()?);
     let mut enlisted = Enlisted::default();
     let named = found(arguments, &mut enlisted);
-    let added_before = decisions.iter().filter(|(_, of)| !batch && of.contains(&SourceDecision::Added));
-    let added_before: Vec<_> =
-        added_before.filter_map(|(id, _)| NamedSource::from_uri(&known.get(id)?.uri).ok()).collect();
+    // What was removed or has ended is not even looked at: it may be gone.
+    let added_before: Vec<NamedSource> = decisions
+        .iter()
+        .filter(|(_, of)| !batch && of.contains(&SourceDecision::Added))
+        .filter(|(_, of)| of.last() != Some(&SourceDecision::Removed))
+        .filter_map(|(id, _)| {
+            let record = known.get(id).filter(|record| !record.forgotten)?;
+            let named = NamedSource::from_uri(&record.uri).ok()?;
+            let over = record.ended && named.source.life() == Life::Replayable;
+            (!over).then_some(NamedSource { name: record.name.clone(), ..named })
+        })
+        .collect();
     // Content that was forgotten stays so under another name.
     let forgotten: HashSet<String> =
         known.values().filter(|source| source.forgotten).map(|source| source.fingerprint.clone()).collect();

@@ -56,13 +56,25 @@ pub fn start_over(state: State, config: &Config, options: &Options) -> anyhow::R
         let span = tracing::info_span!("run", state = place);
         let run = move || {
             let _run = span.entered();
+            let _closing = Closing(&parts);
             let report = run(prepared, &options, &parts, requests, start);
-            parts.events.close();
+            if let Err(error) = &report {
+                parts.life.fail(format!("{error:#}"));
+            }
             report
         };
         thread::Builder::new().name("engine".into()).spawn(run)?
     };
     Ok(RunHandle::new(place, config, options, parts, requests_in, thread))
+}
+
+/// Ends the events when the engine's thread ends, also by a panic.
+struct Closing<'p>(&'p Parts);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.events.close();
+    }
 }
 
 fn run(

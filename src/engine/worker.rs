@@ -136,7 +136,7 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
         if epoch <= committed + crew.settings.max_lag_epochs && !resting {
             let mut reading = Reading { crew, epoch, gathered: &gathered, frames: &mut frames };
             for (lane, order) in orders.try_iter() {
-                reading.obey(&mut lanes[lane], order);
+                reading.obey(&mut lanes[lane], order, &troubles);
             }
             let took = reading.take_slices(&mut lanes, &troubles);
             busy = took == Took::Some;
@@ -237,9 +237,14 @@ impl Reading<'_> {
         all
     }
 
-    fn obey(&mut self, lane: &mut Lane, order: LaneOrder) {
+    fn obey(&mut self, lane: &mut Lane, order: LaneOrder, troubles: &Troubles) {
         let around = self.crew.surroundings();
         let mut slices = Vec::new();
+        // What the vision code could not go on with ends, whatever is asked of it.
+        if let LaneOrder::Leave(source, _) = &order {
+            let failure = troubles.sources.borrow_mut().remove(source);
+            failure.into_iter().for_each(|reason| lane.fail(*source, reason, &mut slices));
+        }
         lane.obey(order, &around, &mut slices, |seen| self.frames.send((seen, self.epoch, 1)));
         self.gathered.at(self.epoch, |out| out.slices.extend(slices));
     }
@@ -252,6 +257,7 @@ impl Crew {
             segment_frames: self.plan.observe.segment_frames,
             slice_frames: self.settings.slice_frames,
             last_seen: &self.last_seen,
+            connect: self.parts.life.restored_at().is_some(),
             board: &self.parts.board,
             events: &self.parts.events,
         }

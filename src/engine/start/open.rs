@@ -62,7 +62,7 @@ impl Prepared {
         };
         let tell = |text: &str| parts.events.tell(Event::Notice { text: text.to_owned() });
         let company = Company::gather(&asked, &tell, &|| parts.life.stopped())?;
-        pin_up(&company.enlisted, parts);
+        pin_up(&company.enlisted, self.member, parts);
         let Enlisted { waiting, paused, failed, ended_before, .. } = &company.enlisted;
         let (waiting, paused, failed) = (waiting.len(), paused.len(), failed.len());
         tracing::info!(waiting, paused, failed, ended_before, "sources found");
@@ -71,11 +71,11 @@ impl Prepared {
 }
 
 /// Shows the sources on the board, and tells of those that cannot be read.
-fn pin_up(enlisted: &Enlisted, parts: &Parts) {
+fn pin_up(enlisted: &Enlisted, member: Member, parts: &Parts) {
     for (sources, state) in
         [(&enlisted.waiting, SourceState::Waiting), (&enlisted.paused, SourceState::Paused)]
     {
-        for waiting in sources {
+        for waiting in sources.iter().filter(|waiting| member.shard().has(waiting.id)) {
             let named = &waiting.source;
             let status = SourceStatus::waiting(waiting.id, &named.name, &*named.source, waiting.position);
             parts.board.add(SourceStatus { state, ..status });

@@ -35,7 +35,7 @@ impl Running {
                 let loss = Some(training.loss()).filter(|loss| loss.is_finite());
                 parts.trainer(TrainerStatus { state: TrainerState::Running, steps: training.steps(), loss });
             }
-            life.wait_finished(EVERY);
+            life.wait_stopped(EVERY);
         }
         tracing::info!(phase = ?life.phase(), epoch = life.committed(), fault = life.fault(), "the run ends");
         if let (Some(link), true) = (&self.link, life.stopped()) {
