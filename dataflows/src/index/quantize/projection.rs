@@ -48,7 +48,9 @@ const SCORE: (f64, f64) = (400.0, 8.0);
 /// What it takes to re-rank a pair: for the pair, and for each value. Measured before the loop over them was made faster.
 const RERANK: (f64, f64) = (1500.0, 2.0);
 /// The part of the whole vector's cost that a projection may have: projecting costs, too.
-const WORTH: f64 = 0.6;
+const WORTH: f64 = 0.75;
+/// Parts of the rows that a new query has met when its k-th score so far is reckoned with.
+const MET: [f64; 4] = [0.125, 0.375, 0.625, 0.875];
 /// What a pair takes beside its values.
 const PAIR: f64 = 8.0;
 
@@ -91,21 +93,28 @@ impl Projection {
             return None;
         }
         // Where a list's last score would be among the vectors that stand for the rows.
-        let rank = (full * vectors.len() / rows.max(1)).clamp(1, vectors.len() - 1);
+        let rank_after = |met: f64| {
+            let rank = (full * vectors.len()) as f64 / (rows.max(1) as f64 * met);
+            (rank as usize).clamp(1, vectors.len() - 1)
+        };
         let mut projected = vec![vec![0.0; most]; vectors.len()];
         basis.project(vectors, &mut projected);
         let lengths: Vec<f32> = vectors.iter().map(|vector| norm(vector).powi(2) as f32).collect();
-        let mut passed = vec![0usize; most / STEP];
+        let mut passed = vec![0.0; most / STEP];
         let flat: Vec<f32> = vectors.iter().flat_map(|vector| vector.iter().copied()).collect();
         let mut exact = vec![0.0; vectors.len()];
         let queries = (0..vectors.len()).step_by(vectors.len().div_ceil(QUERIES));
-        let (mut pairs, mut passed_whole) = (0usize, 0usize);
+        let (mut pairs, mut passed_whole) = (0usize, 0.0);
         let whole_error = error_of(vectors, storage.whole());
         for query in queries {
             scores(vectors[query], &flat, &mut exact);
             exact[query] = f32::NEG_INFINITY;
             let mut sorted = exact.clone();
-            let (_, last, _) = sorted.select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a));
+            sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+            // A pair is looked at when it reaches the k-th score of the row's list, or that of the new query's, which is low until it has met
+            // many rows: where those near it are few, it would look at nearly all.
+            let last = sorted[rank_after(1.0) - 1];
+            let so_far = MET.map(|met| sorted[rank_after(met) - 1]);
             for (row, _) in exact.iter().enumerate().filter(|(row, _)| *row != query) {
                 let (mut dot, mut a, mut b) = (0.0f32, lengths[query], lengths[row]);
                 for (at, passed) in passed.iter_mut().enumerate() {
@@ -115,15 +124,17 @@ impl Projection {
                         (dot, a, b) = (dot + x * y, a - x * x, b - y * y);
                     }
                     let bound = dot + (a.max(0.0) * b.max(0.0)).sqrt();
-                    *passed += usize::from(bound >= *last);
+                    let of_query =
+                        so_far.iter().filter(|last| bound >= **last).count() as f64 / MET.len() as f64;
+                    *passed += of_query + f64::from(u8::from(bound >= last));
                 }
-                passed_whole += usize::from(exact[row] >= *last - whole_error);
+                // Whole vectors are scored once, after all rows were met.
+                passed_whole += 2.0 * f64::from(u8::from(exact[row] >= last - whole_error));
                 pairs += 1;
             }
         }
         let score = SCORE.0 + SCORE.1 * d as f64;
-        // A pair is looked at when it reaches the k-th score of either side.
-        let each = |passed: usize, by: f64| by * 2.0 * passed as f64 / pairs as f64;
+        let each = |passed: f64, by: f64| by * passed / pairs as f64;
         let by = |encoding: Encoding| kernel.cost(encoding.fitting(d));
         let whole = by(storage.whole()) * d as f64 + PAIR + each(passed_whole, score);
         let deepest = passed.len() - 1;
