@@ -26,7 +26,7 @@ pub struct Changes {
     /// The changes of each collection.
     pub of: Each<Nets>,
     /// The changes that the graph could not follow, in words.
-    pub misfits: Vec<String>,
+    pub errors: Vec<String>,
 }
 
 impl Changes {
@@ -35,7 +35,7 @@ impl Changes {
         each_collection!(C => {
             C::of_mut(&mut self.of).append(C::of_mut(&mut other.of));
         });
-        self.misfits.extend(other.misfits);
+        self.errors.extend(other.errors);
     }
 
     /// Nets changes out and puts them in an order that does not depend on the workers. Of a key that goes and comes, going is
@@ -108,7 +108,7 @@ impl<T: Default + AsMut<Changes> + 'static> Gathered<T> {
             });
         });
         let errors = graph.neighbours.errors.clone();
-        self.sink(errors, probe, |out, error, _| out.as_mut().misfits.push(error));
+        self.sink(errors, probe, |out, error, _| out.as_mut().errors.push(error));
     }
 
     /// Has `put` note each change of `collection`.

@@ -377,8 +377,8 @@ impl Graph<'_> {
             Ok(changes)
         };
         let changes = turn().map_err(|error| failed(error.to_string()))?;
-        match changes.iter().flat_map(|changes| &changes.misfits).next() {
-            Some(misfit) => Err(failed(misfit.clone())),
+        match changes.iter().flat_map(|changes| &changes.errors).next() {
+            Some(error) => Err(failed(error.clone())),
             None => Ok(changes),
         }
     }

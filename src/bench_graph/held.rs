@@ -14,8 +14,8 @@ use crate::epoch::Changes;
 /// # Errors
 /// When they are no changes of it: a record comes that is there, or goes that is not.
 pub fn follow(held: &mut Each<Maps>, changes: &Changes) -> anyhow::Result<()> {
-    if let Some(misfit) = changes.misfits.first() {
-        bail!("the graph could not follow: {misfit}");
+    if let Some(error) = changes.errors.first() {
+        bail!("the graph could not follow: {error}");
     }
     each_collection!(C => {
         let records = C::of_mut(held);

@@ -145,7 +145,7 @@ impl Walk {
         }
         let came: Vec<NodeId> = given.rows.iter().filter(|(_, d)| *d > 0).map(|(row, _)| row.id).collect();
         let (changes, _) = self.graph.turn(epoch, given).unwrap();
-        assert_eq!(changes.misfits, Vec::<String>::new());
+        assert_eq!(changes.errors, Vec::<String>::new());
         each_collection!(C => {
             let [came, went] = self.touched.entry(C::NAME).or_default();
             *came += C::of(&changes.of).iter().filter(|(_, diff)| *diff > 0).count();

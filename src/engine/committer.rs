@@ -253,7 +253,7 @@ impl Committer {
         shares.into_iter().for_each(|share| outputs.merge(share.outputs));
         outputs.settle();
         self.next += 1;
-        if let Some(reason) = outputs.changes.misfits.first().cloned() {
+        if let Some(reason) = outputs.changes.errors.first().cloned() {
             return Err(CommitError::Codebook { place: self.state.place(), reason });
         }
         if epoch == self.parts.life.committed() {

@@ -151,8 +151,10 @@ pub enum Rejection {
     Malformed,
     /// The frame before has too little texture.
     FewCorners,
-    /// The two frames show different scenes.
+    /// The two frames differ so much that they show different scenes.
     Cut,
+    /// So small a share of the corners could be followed that the frames show different scenes, or one is blurred.
+    CornersLost,
     /// Too few of the corners could be followed.
     FewTracked,
     /// No homography explains enough of the flow.
@@ -173,6 +175,7 @@ impl Rejection {
             Rejection::Malformed => "malformed",
             Rejection::FewCorners => "few_corners",
             Rejection::Cut => "cut",
+            Rejection::CornersLost => "corners_lost",
             Rejection::FewTracked => "few_tracked",
             Rejection::CameraUnknown => "camera_unknown",
             Rejection::TooFewMoving => "too_few_moving",
@@ -287,6 +290,7 @@ fn between(settings: &Settings, earlier: &Pyramid, later: &Pyramid, frame: &Fram
     let flows: Vec<Flow> = found.iter().filter_map(follow).collect();
     mined.tracked_points = flows.len();
     if (flows.len() as f32) < settings.min_tracked_share * found.len() as f32 {
+        mined.outcome = Err(Rejection::CornersLost);
         return mined;
     }
     if flows.len() < settings.min_tracked {

@@ -32,8 +32,12 @@ pub enum Refused {
     Full,
     /// Fewer frames are left in the segment than a track needs.
     TooLate,
-    /// It is too small, too far outside the frame, or not a box at all.
-    BadRegion,
+    /// It is too small, or not a box at all.
+    TooSmall,
+    /// Too little of it is inside the frame.
+    Outside,
+    /// No filter or crop can be made of what it covers.
+    Untrackable,
     /// The segment has used up its track numbers.
     NoNumber,
 }
@@ -66,8 +70,15 @@ impl Lost {
 
 impl Refused {
     /// All reasons.
-    pub const ALL: [Refused; 5] =
-        [Refused::Overlap, Refused::Full, Refused::TooLate, Refused::BadRegion, Refused::NoNumber];
+    pub const ALL: [Refused; 7] = [
+        Refused::Overlap,
+        Refused::Full,
+        Refused::TooLate,
+        Refused::TooSmall,
+        Refused::Outside,
+        Refused::Untrackable,
+        Refused::NoNumber,
+    ];
 
     /// Its stable name.
     pub fn name(self) -> &'static str {
@@ -75,7 +86,9 @@ impl Refused {
             Refused::Overlap => "overlap",
             Refused::Full => "full",
             Refused::TooLate => "too_late",
-            Refused::BadRegion => "bad_region",
+            Refused::TooSmall => "too_small",
+            Refused::Outside => "outside",
+            Refused::Untrackable => "untrackable",
             Refused::NoNumber => "no_number",
         }
     }

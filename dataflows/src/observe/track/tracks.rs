@@ -186,8 +186,11 @@ impl Tracks {
     fn start(&mut self, frame: &Frame, segment: u64, region: Rect) -> Result<(), Refused> {
         let small =
             region.w.is_nan() || region.h.is_nan() || region.w.min(region.h) < self.settings.min_side_px;
-        if small || inside(region, frame) < self.settings.min_inside {
-            return Err(Refused::BadRegion);
+        if small {
+            return Err(Refused::TooSmall);
+        }
+        if inside(region, frame) < self.settings.min_inside {
+            return Err(Refused::Outside);
         }
         if self.covered(region) {
             return Err(Refused::Overlap);
@@ -200,8 +203,8 @@ impl Tracks {
             return Err(Refused::TooLate);
         }
         let track = TrackId::new(self.source, segment, self.ordinal).ok_or(Refused::NoNumber)?;
-        let tracker = Tracker::new(frame, region, &self.settings).ok_or(Refused::BadRegion)?;
-        let first = self.view(frame, track, 0, region).ok_or(Refused::BadRegion)?;
+        let tracker = Tracker::new(frame, region, &self.settings).ok_or(Refused::Untrackable)?;
+        let first = self.view(frame, track, 0, region).ok_or(Refused::Untrackable)?;
         self.ordinal += 1;
         self.counts.started += 1;
         let views = vec![first];
@@ -382,9 +385,10 @@ mod tests {
         ];
         tracks.step(&frame, &[&bad[..], &boxes[..]].concat());
         let counts = tracks.counts();
+        assert_eq!(counts.started, 3);
         assert_eq!(
-            (counts.started, counts.refused(Refused::Full), counts.refused(Refused::BadRegion)),
-            (3, 1, 4)
+            [Refused::Full, Refused::TooSmall, Refused::Outside].map(|reason| counts.refused(reason)),
+            [1, 2, 2]
         );
         let ids: Vec<TrackId> = tracks.active().map(|(track, _)| track).collect();
         assert_eq!(ids, [0, 1, 2].map(|n| TrackId::new(SourceId(3), 0, n).unwrap()));
