@@ -1,6 +1,6 @@
 //! The log of the command line: to standard error, above the lines of progress where there are any.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::MultiProgress;
@@ -13,7 +13,8 @@ static LINES: Mutex<Option<MultiProgress>> = Mutex::new(None);
 /// Installs the log. `RUST_LOG` says what is told (`kinetograph=debug`, for one); without it, warnings and errors are.
 pub(super) fn install() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines);
+    let colours = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(AboveLines);
     // Whoever calls the command line from a program of their own may have a log already.
     let _ = log.try_init();
 }
