@@ -149,8 +149,8 @@ impl Decisions {
             }
             board.change(source, |status| {
                 let over = matches!(status.state, SourceState::Ended | SourceState::Failed);
-                // It may have come to its end in the very epoch.
-                if !over || decision != SourceDecision::Paused {
+                // It may have come to its end in the very epoch. A lane that reads it on says so itself.
+                if !over || decision == SourceDecision::Removed {
                     status.state = after(decision);
                 }
             });

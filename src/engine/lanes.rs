@@ -79,6 +79,8 @@ struct Left {
     position: u64,
     /// Of a live source, the time of the last frame, nanoseconds since 1970.
     last_ns: u64,
+    /// Whether it came to its end, which may not be committed yet.
+    ended: bool,
 }
 
 struct Open {
@@ -167,7 +169,8 @@ impl Lane {
                 self.ended = true;
                 self.open[at].tell_disconnected("it ended", around.events);
                 // Waits for the reader's thread.
-                self.open.remove(at);
+                let open = self.open.remove(at);
+                self.left.insert(open.source.id, open.left(true));
             } else {
                 at += 1;
             }
@@ -187,7 +190,9 @@ impl Lane {
     /// Ends `source` because `reason` keeps it from being gone on with, and its part of this epoch.
     pub fn fail(&mut self, source: SourceId, reason: String, slices: &mut Vec<Slice>) {
         if let Some(at) = self.open.iter().position(|open| open.source.id == source) {
-            self.open.remove(at).end(Err(reason), slices);
+            let mut open = self.open.remove(at);
+            open.end(Err(reason), slices);
+            self.left.insert(source, open.left(true));
             self.ended = true;
         }
     }
@@ -204,8 +209,10 @@ impl Lane {
             LaneOrder::Read(mut waiting) => {
                 let left = self.left.get(&waiting.id).copied().unwrap_or_default();
                 waiting.position = waiting.position.max(left.position);
-                // Asked for twice before it was looked at, it is read once.
-                if !self.has(waiting.id) {
+                // Asked for twice before it was looked at, it is read once; and what has ended is not read again, though whoever
+                // asked did not know yet.
+                let over = left.ended && waiting.source.source.life() == Life::Replayable;
+                if !over && !self.has(waiting.id) {
                     around.board.change(waiting.id, |status| status.state = SourceState::Waiting);
                     self.push(waiting);
                 }
@@ -224,8 +231,7 @@ impl Lane {
                 let Some(at) = self.open.iter().position(|open| open.source.id == id) else { return };
                 feed(Seen::End(id));
                 let open = self.open.remove(at);
-                let last_ns = open.connection.as_ref().map_or(0, |connection| connection.last_ns);
-                self.left.insert(id, Left { position: open.position, last_ns });
+                self.left.insert(id, open.left(false));
                 let reason = if state == SourceState::Paused { "paused" } else { "removed" };
                 open.tell_disconnected(reason, around.events);
                 open.leave(reason, slices);
@@ -253,6 +259,7 @@ impl Lane {
             match Open::at(waiting, left, around) {
                 Ok(open) => self.open.push(open),
                 Err(reason) => {
+                    self.left.insert(id, Left { position, last_ns: left, ended: true });
                     let end = Some(Err(reason));
                     slices.push(Slice { source: id, from: position, to: position, end, connected: None });
                     self.ended = true;
@@ -379,6 +386,12 @@ impl Open {
         let reason = end.clone().err().unwrap_or_else(|| "it ended".to_owned());
         self.slice(Some(end), Some(reason), slices);
         self.done = true;
+    }
+
+    /// Where it stands.
+    fn left(&self, ended: bool) -> Left {
+        let last_ns = self.connection.as_ref().map_or(0, |connection| connection.last_ns);
+        Left { position: self.position, last_ns, ended }
     }
 
     /// Tells that a gap begins, if the source is live.
