@@ -25,7 +25,7 @@ const AHEAD_FRAMES: u32 = 4;
 /// Name of the event that travels before the frames whose picture size it holds.
 const SIZE_EVENT: &str = "kinetograph-source-size";
 
-/// Where a pipeline's pictures come from.
+/// The beginning of a pipeline, from which its pictures come.
 #[derive(Debug)]
 pub(crate) enum Head<'a> {
     /// Whatever GStreamer finds at an address, its first video stream decoded.
@@ -41,9 +41,9 @@ pub(crate) enum Head<'a> {
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pipeline: gst::Pipeline,
-    /// Where frames and size events come out, in order.
+    /// The end at which frames and size events come out, in order.
     pub(crate) sink: AppSink,
-    /// Where errors are announced.
+    /// The bus on which errors are announced.
     pub(crate) bus: gst::Bus,
 }
 

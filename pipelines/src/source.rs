@@ -37,13 +37,13 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// The name of the content, whatever its place.
     ///
     /// # Errors
-    /// What the system says to a file that cannot be read.
+    /// The system's word on a file that cannot be read.
     fn fingerprint(&self) -> Result<String, IngestError>;
 
     /// Starts to read: one pipeline, one thread, one bounded queue.
     ///
     /// # Errors
-    /// What can be told without decoding. What the content holds comes as [`End::error`](crate::End::error).
+    /// Whatever can be told without decoding. Trouble with the content comes as [`End::error`](crate::End::error).
     fn open(&self, settings: &Settings) -> Result<Reader, IngestError>;
 }
 

@@ -90,7 +90,7 @@ pub enum ClusterError {
     Missing {
         /// The process.
         process: usize,
-        /// Where it listens.
+        /// Its address.
         address: String,
         /// The time that was waited.
         waited: Duration,
@@ -102,7 +102,7 @@ pub enum ClusterError {
     Differs {
         /// The other process.
         process: usize,
-        /// Where it listens.
+        /// Its address.
         address: String,
         /// The difference.
         what: String,
@@ -114,7 +114,7 @@ pub enum ClusterError {
     /// Process 0 does not let this one in.
     #[error("process 0 ({address}) says: {reason}")]
     Refused {
-        /// Where process 0 listens.
+        /// The address of process 0.
         address: String,
         /// Why.
         reason: String,
@@ -124,7 +124,7 @@ pub enum ClusterError {
     Gone {
         /// The process.
         process: usize,
-        /// Where it listened.
+        /// Its address.
         address: String,
         /// Why.
         error: io::Error,

@@ -1,6 +1,8 @@
 //! The committer: makes each epoch durable once every worker is through with it, and takes the decisions that the closed
 //! epoch calls for.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,17 +14,15 @@ use kinetograph_dataflows::index::kernels::vector::Vector;
 use kinetograph_dataflows::index::node::{CellId, List};
 use kinetograph_dataflows::index::partition::codebook::{Codebook, Decision};
 use kinetograph_dataflows::index::partition::policy::Deciding;
-use kinetograph_dataflows::observe::stream::Tally;
 use kinetograph_dataflows::time::Epoch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::board::SourceState;
 use super::cluster::{Agreed, Message};
 use super::control::{Decisions, Request};
 use super::events::Event;
 use super::lanes::LaneOrder;
 use super::member::Member;
-use super::outputs::{EpochOutputs, Everywhere, NewNode, Share, Slice};
+use super::outputs::{EpochOutputs, Everywhere, NewNode, Share};
 use super::parts::Parts;
 use super::sources::Lanes;
 use crate::budget::Evicting;
@@ -31,7 +31,7 @@ use crate::epoch::Net;
 use crate::epoch::changes;
 use crate::state::history;
 use crate::state::key::{self, FIRST_SPACE};
-use crate::state::record::{Connection, Counts, EpochLog, NodeRecord, SourceRecord, Totals};
+use crate::state::record::{EpochLog, NodeRecord, SourceRecord, Totals};
 use crate::state::stored::{Decided, Stored};
 use crate::state::view::View;
 use crate::state::{State, StateError, encode, now_s};
@@ -124,13 +124,13 @@ pub(super) struct Setup<'a> {
     pub(super) decisions: Sender<(Epoch, Decided)>,
     /// The requests to the run.
     pub(super) requests: Receiver<Request>,
-    /// Which worker reads which source.
+    /// The places of sources: each is read by one worker.
     pub(super) lanes: Lanes,
     /// Of each worker of this process, what takes orders for its lanes.
     pub(super) lane_orders: Vec<Sender<(usize, LaneOrder)>>,
     /// True when the run ends when nothing is left to take in.
     pub(super) until_idle: bool,
-    /// Which process this is.
+    /// The place of this process.
     pub(super) member: Member,
     /// The way that commits are agreed on.
     pub(super) agreed: Agreed,
@@ -453,80 +453,6 @@ impl Committer {
         Ok(())
     }
 
-    /// Moves positions on and adds counts, each source once; returns the sources that were touched.
-    fn put_sources(&mut self, outputs: &EpochOutputs, batch: &mut Batch) -> BTreeSet<SourceId> {
-        let mut touched = BTreeSet::new();
-        for (source, tally) in &outputs.tallies {
-            if let Some(record) = self.sources.get_mut(source) {
-                record.counts.add(&counts(tally));
-                touched.insert(*source);
-            }
-        }
-        for Slice { source, to, end, connected, .. } in &outputs.slices {
-            let Some(record) = self.sources.get_mut(source) else { continue };
-            record.position = record.position.max(*to);
-            record.ended = end.is_some();
-            record.failure = end.as_ref().and_then(|end| end.as_ref().err().cloned());
-            touched.insert(*source);
-            if let Some(connected) = connected {
-                let connection = Connection {
-                    first_ns: connected.first_ns,
-                    last_ns: connected.last_ns,
-                    frames: to - connected.first_seq,
-                    dropped: connected.dropped,
-                    ended: connected.ended.clone(),
-                };
-                batch.put(
-                    Table::Connections,
-                    key::connection(*source, connected.first_seq),
-                    encode(&connection),
-                );
-            }
-        }
-        for source in &touched {
-            batch.put(Table::Sources, key::source(*source), encode(&self.sources[source]));
-        }
-        touched
-    }
-
-    /// Tells what `epoch` did to the sources it `touched`, now that it is durable.
-    fn tell(&self, epoch: Epoch, outputs: &EpochOutputs, touched: &BTreeSet<SourceId>) {
-        let (mut frames, mut nodes) = (BTreeMap::new(), BTreeMap::new());
-        for (source, tally) in &outputs.tallies {
-            *frames.entry(*source).or_insert(0) += tally.frames;
-        }
-        for node in &outputs.nodes {
-            *nodes.entry(node.view.id.source()).or_insert(0) += 1;
-        }
-        let events = &self.parts.events;
-        let ends = outputs.slices.iter().filter(|slice| slice.end.is_some());
-        let ended: BTreeSet<SourceId> = ends.map(|slice| slice.source).collect();
-        for source in touched {
-            let record = &self.sources[source];
-            self.parts.board.change(*source, |status| {
-                status.position = record.position;
-                status.frames += frames.get(source).copied().unwrap_or(0);
-                status.nodes += nodes.get(source).copied().unwrap_or(0);
-                if record.ended {
-                    status.state =
-                        if record.failure.is_some() { SourceState::Failed } else { SourceState::Ended };
-                    status.reason = record.failure.clone();
-                    status.queued = 0;
-                }
-            });
-        }
-        for record in ended.iter().map(|source| (source, &self.sources[source])) {
-            let (source, SourceRecord { uri, failure, counts, .. }) = record;
-            let uri = uri.clone();
-            events.tell(match failure {
-                Some(reason) => Event::SourceFailed { uri, reason: reason.clone() },
-                None => Event::SourceEnded { id: source.0, uri, frames: counts.frames },
-            });
-        }
-        let (frames, nodes) = (frames.values().sum(), outputs.nodes.len() as u64);
-        events.tell(Event::Committed { epoch, frames, nodes });
-    }
-
     /// Keeps the stills of least rank. The rank is a hash of source and frame, so what is kept is a fair sample and
     /// does not depend on the order of arrival.
     fn put_stills(&mut self, outputs: &EpochOutputs, batch: &mut Batch) {
@@ -579,18 +505,4 @@ struct Told<'e> {
     nodes: &'e [NewNode],
     cells: &'e Net<(NodeId, CellId)>,
     lists: &'e Net<((NodeId, CellId), List)>,
-}
-
-fn counts(tally: &Tally) -> Counts {
-    let named = |counts: &BTreeMap<&'static str, u64>| {
-        counts.iter().map(|(name, count)| (name.to_string(), *count)).collect()
-    };
-    Counts {
-        frames: tally.frames,
-        mined: tally.mined,
-        rejected: named(&tally.rejected),
-        tracks_started: tally.tracks_started,
-        tracks_finished: tally.tracks_finished,
-        tracks_lost: named(&tally.tracks_lost),
-    }
 }

@@ -171,7 +171,7 @@ impl Decisions {
     }
 }
 
-/// Whether the source at an address is live.
+/// Tells whether the source at an address is live.
 fn is_live(uri: &str) -> bool {
     NamedSource::from_uri(uri).is_ok_and(|named| named.source.life() == Life::Live)
 }

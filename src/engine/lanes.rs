@@ -39,7 +39,7 @@ pub enum LaneOrder {
     Leave(SourceId, SourceState),
 }
 
-/// Where lanes tell what they do, and how they read.
+/// The surroundings of lanes: how they read, and who is told what they do.
 pub struct Surroundings<'a> {
     /// The settings of reading videos.
     pub ingest: &'a kinetograph_pipelines::Settings,
@@ -49,7 +49,7 @@ pub struct Surroundings<'a> {
     pub slice_frames: u64,
     /// Of live sources that gave frames before this run, the time of the last one, nanoseconds since 1970.
     pub last_seen: &'a BTreeMap<SourceId, u64>,
-    /// Whether live sources are connected: not while the state is restored, as nobody takes their frames then.
+    /// Says that live sources may be connected: not while the state is restored, as nobody takes their frames then.
     pub connect: bool,
     /// The board, with what is known of each source.
     pub board: &'a Board,
@@ -66,20 +66,20 @@ pub struct Lane {
     live: Vec<Waiting>,
     /// At most one file, and every connected live source.
     open: Vec<Open>,
-    /// Where sources stood that were left: more may have been taken of them than is committed.
+    /// The places at which sources stood that were left: more may have been taken of them than is committed.
     left: HashMap<SourceId, Left>,
     /// True when something ended in this epoch, so that the file after it waits for the next.
     ended: bool,
 }
 
-/// Where a source stood when it was left.
+/// The place at which a source stood when it was left.
 #[derive(Clone, Copy, Default)]
 struct Left {
     /// The first frame that was not taken.
     position: u64,
     /// Of a live source, the time of the last frame, nanoseconds since 1970.
     last_ns: u64,
-    /// Whether it came to its end, which may not be committed yet.
+    /// Says that it came to its end, which may not be committed yet.
     ended: bool,
 }
 
@@ -142,7 +142,7 @@ impl Lane {
         self.open.iter().map(|open| open.source.id).collect()
     }
 
-    /// Whether the lane reads `source`, or will.
+    /// Tells whether the lane reads `source`, or will.
     fn has(&self, source: SourceId) -> bool {
         let waiting = self.files.iter().chain(&self.live).map(|waiting| waiting.id);
         waiting.chain(self.open.iter().map(|open| open.source.id)).any(|id| id == source)
@@ -388,7 +388,7 @@ impl Open {
         self.done = true;
     }
 
-    /// Where it stands.
+    /// The place at which it stands.
     fn left(&self, ended: bool) -> Left {
         let last_ns = self.connection.as_ref().map_or(0, |connection| connection.last_ns);
         Left { position: self.position, last_ns, ended }

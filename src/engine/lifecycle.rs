@@ -33,7 +33,7 @@ struct Milestones {
     fault: Option<String>,
 }
 
-/// Which phase a run is in, and its last committed epoch. All its threads share one.
+/// The phase of a run, and its last committed epoch. All its threads share one.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     committed: AtomicU64,

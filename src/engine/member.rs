@@ -1,8 +1,8 @@
-//! Which process of those that run a graph.
+//! The place of a process among those that run a graph.
 
 use crate::state::record::Shard;
 
-/// Which of how many processes this is, with how many workers each.
+/// The place of a process among others, with the workers that each has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     /// This process, counted from 0.

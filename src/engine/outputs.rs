@@ -140,7 +140,7 @@ fn to_first<'s, D: ExchangeData>(
     collection.inner.filter(move |(_, epoch, _)| *epoch > start).exchange(|_| 0).as_collection()
 }
 
-/// Where the records of a graph that `member` is a process of are kept.
+/// Finds the process that keeps a record of a graph that `member` is a process of.
 fn home(member: Member) -> Home {
     Home { processes: member.of, workers: member.workers }
 }

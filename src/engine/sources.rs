@@ -1,4 +1,4 @@
-//! Which sources a run reads: arguments become sources, sources get their ids for good.
+//! The sources of a run: arguments become sources, sources get their ids for good.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -201,7 +201,7 @@ pub(super) fn new_record(source: &NamedSource, fingerprint: String) -> SourceRec
     }
 }
 
-/// Which worker of a process reads which source: lanes are dealt out by the source's number, and the lanes of a process to its workers.
+/// Finds the worker that reads a source: lanes are dealt out by the source's number, and the lanes of a process to its workers.
 #[derive(Clone, Copy, Debug)]
 pub struct Lanes {
     /// Lanes of all processes.

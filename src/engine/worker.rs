@@ -41,7 +41,7 @@ pub struct Crew {
     pub ingest: kinetograph_pipelines::Settings,
     /// Lock-step epochs.
     pub batch: bool,
-    /// Which process this is.
+    /// The place of this process.
     pub member: Member,
     /// The contents of the store as of epoch `start`: once for each worker, which lets go of it when it has taken its part.
     pub stored: Mutex<Vec<Arc<Stored>>>,
@@ -55,7 +55,7 @@ pub struct Crew {
     pub until_idle: bool,
     /// Of each worker of this process, what its lanes are told: which of them, and what.
     pub lane_orders: Vec<Receiver<(usize, LaneOrder)>>,
-    /// Where complete epochs go.
+    /// Takes complete epochs.
     pub shares: Sender<Share>,
     /// New decisions with the epoch they take effect at; only worker 0 takes them.
     pub decisions: Receiver<(Epoch, Decided)>,

@@ -34,7 +34,7 @@ pub(in crate::engine) struct Asked<'a> {
     pub(in crate::engine) config: &'a Config,
     /// The options of the run.
     pub(in crate::engine) options: &'a Options,
-    /// Which process it is.
+    /// Its place among the processes.
     pub(in crate::engine) member: Member,
     /// True when its state never ran.
     pub(in crate::engine) new: bool,

@@ -1,4 +1,4 @@
-//! Where the other processes come in, one that speaks and strangers that say nothing at the same time.
+//! The door by which the other processes come in, one that speaks and strangers that say nothing at the same time.
 
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};

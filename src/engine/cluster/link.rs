@@ -222,7 +222,7 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<thread::
     thread::Builder::new().name(format!("cluster {name}")).spawn(run)
 }
 
-/// Where everything that is said comes together.
+/// The thread in which everything that is said comes together.
 struct Table {
     lines: BTreeMap<usize, TcpStream>,
     ends: Ends,

@@ -64,7 +64,7 @@ pub(in crate::engine) struct Meeting<'m> {
     lines: BTreeMap<usize, TcpStream>,
     /// Of process 0: who is connected with everybody.
     through: BTreeSet<usize>,
-    /// Where everybody starts.
+    /// The epoch at which everybody starts.
     pub(in crate::engine) start: u64,
 }
 

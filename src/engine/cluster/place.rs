@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Which process this is, and where the others are.
+/// The place of this process among the others.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// Where each process listens (host:port), process 0 first.
+    /// The addresses at which the processes listen (host:port), process 0 first.
     pub hosts: Vec<String>,
     /// This process, counted from 0.
     pub process: usize,

@@ -94,7 +94,7 @@ fn pin_up(enlisted: &Enlisted, member: Member, parts: &Parts) {
     }
 }
 
-/// Which process this is.
+/// The place of this process.
 fn member(config: &Config, options: &Options, workers: usize) -> Result<Member, ClusterError> {
     let Some(cluster) = &options.cluster else { return Ok(Member::alone(workers)) };
     let (process, of, lanes) = (cluster.process, cluster.hosts.len(), config.engine.lanes.max(1));
