@@ -63,7 +63,7 @@ impl Graph {
         let thread = std::thread::Builder::new().name("workers".into()).spawn(move || {
             let guards = timely::execute(timely::Config::process(workers), move |worker| {
                 let (turns, share) = (takers[worker.index()].clone(), share.clone());
-                work(worker, (&settings, &known), &turns, &share, &count, &times);
+                work(worker, &settings, &known, &turns, &share, &count, &times);
             })?;
             guards.join().into_iter().collect::<Result<Vec<()>, String>>().map(drop)
         })?;
@@ -119,7 +119,8 @@ impl Graph {
 
 fn work(
     worker: &mut Worker,
-    (settings, known): (&GraphSettings, &Labels),
+    settings: &GraphSettings,
+    known: &Labels,
     turns: &Receiver<(Epoch, Given)>,
     shares: &Sender<Share>,
     scored: &Arc<AtomicU64>,

@@ -163,7 +163,8 @@ impl Gathered<EpochOutputs> {
         &self,
         outputs: &Outputs<'_>,
         given: VecCollection<'_, Epoch, Row, Diff>,
-        (member, start): (Member, Epoch),
+        member: Member,
+        start: Epoch,
         probe: &Handle<Epoch>,
     ) {
         let gone = given.inner.filter(|(_, _, diff)| *diff < 0).as_collection().map(|row| row.id);

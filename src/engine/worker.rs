@@ -110,7 +110,7 @@ pub fn work(worker: &mut Worker, crew: &Crew, mut lanes: Vec<Lane>) {
         let given = inputs.rows.clone();
         let outputs = wire(inputs, &crew.plan, &troubles);
         if crew.member.of > 1 {
-            gathered.attach_everywhere(&outputs, given, (crew.member, crew.start), &probe);
+            gathered.attach_everywhere(&outputs, given, crew.member, crew.start, &probe);
         }
         gathered.attach_all(outputs, crew.member, &probe);
         (frames_in, rows_in, codebook_in)

@@ -4,10 +4,10 @@
 use tch::TchError;
 
 use super::Weights;
-use super::stage::{Stage, conv, fc, residual};
+use super::stage::{Channels, Stage, conv, fc, residual};
 
 pub(super) fn layers(weights: &mut Weights) -> Result<Vec<(String, Stage)>, TchError> {
-    let mut stem = conv(weights, "stem", (3, 64), 7, 2)?;
+    let mut stem = conv(weights, "stem", Channels { from: 3, to: 64 }, 7, 2)?;
     stem.push(Stage::Relu);
     stem.push(Stage::MaxPool { side: 3, stride: 2, padding: 1 });
     let mut layers = vec![("stem".into(), Stage::Chain(stem))];
@@ -15,8 +15,8 @@ pub(super) fn layers(weights: &mut Weights) -> Result<Vec<(String, Stage)>, TchE
         [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)].into_iter().enumerate()
     {
         let name = format!("layer{}", i + 1);
-        let first = residual(weights, &format!("{name}.0"), (from, to), stride)?;
-        let second = residual(weights, &format!("{name}.1"), (to, to), 1)?;
+        let first = residual(weights, &format!("{name}.0"), Channels { from, to }, stride)?;
+        let second = residual(weights, &format!("{name}.1"), Channels { from: to, to }, 1)?;
         layers.push((name, Stage::Chain(vec![first, second])));
     }
     layers.push(("pool".into(), Stage::Mean));

@@ -4,17 +4,17 @@
 use tch::TchError;
 
 use super::Weights;
-use super::stage::{Stage, conv, fc, residual};
+use super::stage::{Channels, Stage, conv, fc, residual};
 
 pub(super) fn layers(weights: &mut Weights) -> Result<Vec<(String, Stage)>, TchError> {
-    let mut stem = conv(weights, "stem", (3, 16), 5, 2)?;
+    let mut stem = conv(weights, "stem", Channels { from: 3, to: 16 }, 5, 2)?;
     stem.push(Stage::Relu);
     stem.push(Stage::MaxPool { side: 2, stride: 2, padding: 0 });
     Ok(vec![
         ("stem".into(), Stage::Chain(stem)),
-        ("block1".into(), residual(weights, "block1", (16, 32), 1)?),
-        ("block2".into(), residual(weights, "block2", (32, 64), 2)?),
-        ("block3".into(), residual(weights, "block3", (64, 128), 2)?),
+        ("block1".into(), residual(weights, "block1", Channels { from: 16, to: 32 }, 1)?),
+        ("block2".into(), residual(weights, "block2", Channels { from: 32, to: 64 }, 2)?),
+        ("block3".into(), residual(weights, "block3", Channels { from: 64, to: 128 }, 2)?),
         ("pool".into(), Stage::Mean),
         ("fc".into(), fc(weights, "fc", 128, 256)?),
     ])

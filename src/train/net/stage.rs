@@ -90,14 +90,22 @@ fn chain(stages: &[Stage], x: &Tensor, training: bool) -> Result<Tensor, TchErro
     stages.iter().try_fold(x.shallow_clone(), |x, stage| stage.forward(&x, training))
 }
 
+/// The channels that a layer takes and gives.
+#[derive(Clone, Copy)]
+pub(super) struct Channels {
+    pub(super) from: i64,
+    pub(super) to: i64,
+}
+
 /// A convolution of `side` x `side` with its normalisation after it; the bias is left to that where there is one.
 pub(super) fn conv(
     weights: &mut Weights,
     name: &str,
-    (from, to): (i64, i64),
+    channels: Channels,
     side: i64,
     stride: i64,
 ) -> Result<Vec<Stage>, TchError> {
+    let Channels { from, to } = channels;
     let weight = weights.drawn(format!("{name}.weight"), &[to, from, side, side], from * side * side)?;
     let bias = match weights.norm {
         Norm::None => Some(weights.constant(format!("{name}.bias"), to, 0.0, true)?),
@@ -122,15 +130,16 @@ pub(super) fn conv(
 pub(super) fn residual(
     weights: &mut Weights,
     name: &str,
-    (from, to): (i64, i64),
+    channels: Channels,
     stride: i64,
 ) -> Result<Stage, TchError> {
-    let mut body = conv(weights, &format!("{name}.conv1"), (from, to), 3, stride)?;
+    let Channels { from, to } = channels;
+    let mut body = conv(weights, &format!("{name}.conv1"), channels, 3, stride)?;
     body.push(Stage::Relu);
-    body.extend(conv(weights, &format!("{name}.conv2"), (to, to), 3, 1)?);
+    body.extend(conv(weights, &format!("{name}.conv2"), Channels { from: to, to }, 3, 1)?);
     let shortcut = match (from == to, stride) {
         (true, 1) => Vec::new(),
-        _ => conv(weights, &format!("{name}.shortcut"), (from, to), 1, stride)?,
+        _ => conv(weights, &format!("{name}.shortcut"), channels, 1, stride)?,
     };
     Ok(Stage::Residual { body, shortcut })
 }

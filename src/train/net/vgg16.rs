@@ -4,7 +4,7 @@
 use tch::TchError;
 
 use super::Weights;
-use super::stage::{Stage, conv, fc};
+use super::stage::{Channels, Stage, conv, fc};
 
 pub(super) fn layers(weights: &mut Weights) -> Result<Vec<(String, Stage)>, TchError> {
     let mut layers = Vec::new();
@@ -12,7 +12,7 @@ pub(super) fn layers(weights: &mut Weights) -> Result<Vec<(String, Stage)>, TchE
     for (i, (to, convs)) in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)].into_iter().enumerate() {
         let mut stages = Vec::new();
         for j in 1..=convs {
-            stages.extend(conv(weights, &format!("conv{}_{j}", i + 1), (from, to), 3, 1)?);
+            stages.extend(conv(weights, &format!("conv{}_{j}", i + 1), Channels { from, to }, 3, 1)?);
             stages.push(Stage::Relu);
             from = to;
         }
