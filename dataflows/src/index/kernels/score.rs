@@ -62,7 +62,7 @@ pub trait Value: Copy {
 /// The canonical score of two vectors of one length: their dot product, summed in a fixed order. Symmetric to the bit.
 ///
 /// ```
-/// use kinetograph_dataflows::graph::score::score;
+/// use kinetograph_dataflows::index::kernels::score::score;
 /// assert_eq!(score(&[0.6, 0.8], &[1.0, 0.0]).0, 0.6);
 /// ```
 pub fn score<V: Value>(a: &[f32], b: &[V]) -> Score {

@@ -74,12 +74,12 @@ fn a_moving_camera_alone_gives_no_candidate() {
 }
 
 #[test]
-fn a_cut_is_rejected() {
+fn a_cut_is_rejected_by_its_light_or_by_its_corners() {
     let other = |light: f32| move |x: f32, y: f32| texture(x * 1.3 + 4000.0, y * 1.2 + 900.0) + light;
-    for light in [0.0, 90.0] {
+    for (light, why) in [(0.0, Rejection::CornersLost), (90.0, Rejection::Cut)] {
         let b = frame(1, 320, 240, other(light));
         let mined = mine_two(Settings::default(), &frame(0, 320, 240, texture), &b);
-        assert_eq!(mined.outcome, Err(Rejection::Cut), "light {light}");
+        assert_eq!(mined.outcome, Err(why), "light {light}");
     }
 }
 

@@ -153,6 +153,6 @@ mod tests {
         let named: std::collections::BTreeMap<_, _> = counts.named().collect();
         assert_eq!(named.len(), 2 + Lost::ALL.len() + Refused::ALL.len());
         assert_eq!((named["lost_low_psr"], named["lost_bad_frame"]), (1, 7));
-        assert_eq!((named["refused_overlap"], named["refused_no_number"]), (1, 5));
+        assert_eq!((named["refused_overlap"], named["refused_no_number"]), (1, 7));
     }
 }
